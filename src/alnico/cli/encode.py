@@ -1,0 +1,50 @@
+"""``alnico encode``: pictures and texts of an item table as feature files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from alnico.encoders.encode import ModalityReport
+
+
+def encode(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with items.csv, .tsv or .parquet.", show_default=False)
+    ],
+    image: Annotated[str, typer.Option(help="auto, none, or colour-gradient.")] = "auto",
+    text: Annotated[str, typer.Option(help="auto, none, or tfidf-svd.")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Encode again even if nothing changed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Turn the pictures and texts of a folder's item table into vectors under features/.
+
+    The light encoders need no download: colours, edges and layout for pictures, weighed words for texts.
+    Of the table's columns title, description, category and image (paths) are read.
+    """
+    from alnico.cli.counting import counting
+    from alnico.encoders.encode import encode_folder
+
+    with counting("pictures") as tell:
+        report = encode_folder(folder, image, text, force=force, progress=tell)
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+        return
+    for notice in report.notices:
+        typer.echo(f"left out: {notice}")
+    for made in report.modalities:
+        _tell(made)
+    typer.echo(f"Next: alnico data import {folder} DATA-FOLDER")
+
+
+def _tell(made: "ModalityReport") -> None:
+    state = "written" if made.renewed else "up to date"
+    typer.echo(
+        f"{made.file}: {made.present} of {made.items} items, {made.width} numbers each, "
+        f"by {made.encoder} ({state})"
+    )
+    for bad in made.unreadable_images:
+        typer.echo(f"  cannot read {bad.path} (item {bad.item}): {bad.reason}")
+    if made.unreadable > len(made.unreadable_images):
+        typer.echo(f"  and {made.unreadable - len(made.unreadable_images)} more that cannot be read")

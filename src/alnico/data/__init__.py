@@ -1,0 +1,1 @@
+"""From raw files to frozen records: interactions, features, data sets, splits."""

@@ -1,0 +1,56 @@
+"""Neighbour lists between items, given with the data or computed from content."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alnico.data.interactions import frozen
+from alnico.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ItemNeighbours:
+    """For each item its nearest others: ``items[i, j]`` with similarity ``weights[i, j]``.
+
+    Directed; nearest first; an item is never its own neighbour; -1 with weight 0 fills short lists.
+    Shapes: both [items, k]. Weights are cosines unless their maker says otherwise.
+    """
+
+    items: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        items, weights = np.asarray(self.items), np.asarray(self.weights)
+        if items.ndim != 2 or items.shape != weights.shape:
+            raise DataError(f"neighbour lists need equal tables [items, k]; found {items.shape} and {weights.shape}")
+        n = len(items)
+        if items.size and (items.max() >= n or items.min() < -1):
+            raise DataError(f"neighbour lists of {n} items name item number {int(items.max())}")
+        if not np.isfinite(weights).all():
+            raise DataError("neighbour lists hold a weight that is not finite")
+        if (items == np.arange(n)[:, None]).any():
+            raise DataError("an item is listed as its own neighbour; leave it out")
+        object.__setattr__(self, "items", frozen(items, np.int32))
+        object.__setattr__(self, "weights", frozen(np.where(items < 0, 0, weights), np.float32))
+
+    @property
+    def k(self) -> int:
+        """Length of the lists."""
+        return int(self.items.shape[1])
+
+    @property
+    def n_items(self) -> int:
+        """Number of items that have a list."""
+        return len(self.items)
+
+    def first(self, k: int) -> "ItemNeighbours":
+        """The k nearest only. Raises DataError if the lists are shorter."""
+        if k > self.k:
+            raise DataError(f"{k} neighbours were asked for but the given lists hold {self.k}; lower model.neighbours")
+        return ItemNeighbours(self.items[:, :k], self.weights[:, :k])
+
+    def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """The lists as (item, neighbour, weight) triples, fillers left out."""
+        rows, columns = np.nonzero(self.items >= 0)
+        return rows.astype(np.int64), self.items[rows, columns].astype(np.int64), self.weights[rows, columns]

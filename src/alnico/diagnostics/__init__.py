@@ -1,0 +1,1 @@
+"""What finished models do and why."""

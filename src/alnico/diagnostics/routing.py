@@ -1,0 +1,96 @@
+"""Where pairs were sent, and which modality truly decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alnico.contracts import Expert, ExplainingScorer
+
+PAIR_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class RoutedPairs:
+    """Routing [pairs, experts] and reliance [pairs, parts] of some pairs; see ``PairExplanation``."""
+
+    users: NDArray[np.int64]
+    items: NDArray[np.int64]
+    routing: Float[Tensor, "pairs experts"]
+    reliance: Float[Tensor, "pairs parts"]
+
+
+def route_pairs(scorer: ExplainingScorer, users: NDArray[np.int64], items: NDArray[np.int64]) -> RoutedPairs:
+    """How these pairs are routed, in blocks."""
+    routing, reliance = [], []
+    for start in range(0, len(users), PAIR_BLOCK):
+        block = slice(start, start + PAIR_BLOCK)
+        pairs = [torch.from_numpy(np.array(side[block])).to(scorer.device) for side in (users, items)]
+        explained = scorer.explain_pairs(pairs[0], pairs[1])
+        routing.append(explained.routing.cpu())
+        reliance.append(explained.reliance.cpu())
+    return RoutedPairs(users, items, torch.cat(routing), torch.cat(reliance))
+
+
+def reliance_shares(reliance: Float[Tensor, "pairs parts"]) -> Float[Tensor, "pairs parts"]:
+    """Each part's share of the absolute contributions of its pair; rows sum to 1 (0 where nothing contributes)."""
+    size = reliance.abs()
+    return size / size.sum(1, keepdim=True).clamp(min=1e-12)
+
+
+def routing_summary(
+    experts: list[Expert], parts: tuple[str, ...], templates: Float[Tensor, "experts parts"], routed: RoutedPairs
+) -> dict[str, object]:
+    """Mean routing over pairs, by expert, group and family, with its spread and the reliance behind it.
+
+    effective_experts: exp of the entropy of the mean routing; diversity: that entropy over ln E; hhi: sum of squared
+    mean shares; weighted_reliance: mean routing times the templates' shares; reliance: mean over pairs of each
+    part's share of the absolute contributions to the score.
+    Implements: Eq. (33), Eq. (34).
+    """
+    mean = routed.routing.mean(0).double().numpy()
+    entropy = float(-(mean * np.log(np.maximum(mean, 1e-12))).sum())
+    shares = reliance_shares(routed.reliance).mean(0)
+    weighted = routed.routing.mean(0) @ templates if templates.shape[1] == len(parts) else None
+    return {
+        "experts": {expert.label: float(share) for expert, share in zip(experts, mean, strict=True)},
+        "groups": summed([expert.group for expert in experts], mean),
+        "families": summed([expert.family for expert in experts], mean),
+        "entropy": entropy,
+        "effective_experts": float(np.exp(entropy)),
+        "diversity": entropy / np.log(len(mean)) if len(mean) > 1 else 1.0,
+        "hhi": float((mean**2).sum()),
+        "reliance": dict(zip(parts, shares.tolist(), strict=True)),
+        "weighted_reliance": None if weighted is None else dict(zip(parts, weighted.tolist(), strict=True)),
+        "pairs": len(routed.users),
+    }
+
+
+def summed(names: list[str], shares: NDArray[np.float64]) -> dict[str, float]:
+    """Shares added up by name, in order of first appearance."""
+    total: dict[str, float] = {}
+    for name, share in zip(names, shares.tolist(), strict=True):
+        total[name] = total.get(name, 0.0) + share
+    return total
+
+
+def by_user_kind(
+    kinds: Mapping[int, str], experts: list[Expert], parts: tuple[str, ...], routed: RoutedPairs
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean group mass and mean reliance share of the pairs of each kind of user."""
+    shares = reliance_shares(routed.reliance)
+    labels = np.array([kinds.get(int(user), "") for user in routed.users])
+    out = {}
+    for kind in sorted(set(kinds.values())):
+        rows = torch.from_numpy(labels == kind)
+        if rows.any():
+            mean = routed.routing[rows].mean(0).double().numpy()
+            out[kind] = {
+                "groups": summed([expert.group for expert in experts], mean),
+                "reliance": dict(zip(parts, shares[rows].mean(0).tolist(), strict=True)),
+            }
+    return out

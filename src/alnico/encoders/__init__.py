@@ -1,0 +1,1 @@
+"""Light built-in encoders: pictures and texts to vectors, without any trained network."""

@@ -1,0 +1,1 @@
+"""One run: what was asked, what was done, what came out."""

@@ -1,0 +1,83 @@
+"""Questions to a finished run, in outside ids: what would this user get, and why."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from alnico.contracts import ExplainingScorer, Scorer
+from alnico.data.neighbours import ItemNeighbours
+from alnico.diagnostics.explain import Explanation, explain
+from alnico.errors import ConfigError, UnsupportedError
+from alnico.experiment.folder import Run
+from alnico.graphs.content import nearest_neighbours
+
+
+def recommend(run: Run, users: Sequence[int | str], k: int = 10, *, keep_seen: bool = False) -> pl.DataFrame:
+    """The k best items of each user: a frame of ``user_id``, ``rank`` (from 1), ``item_id``, ``score``, ``title``.
+
+    Items of the training history are left out unless ``keep_seen``. Raises DataError for an unknown user.
+    """
+    if k < 1:
+        raise ConfigError(f"k must be at least 1; found {k}")
+    dataset, scorer = run.dataset, run.scorer()
+    numbers = dataset.users.numbers(users)
+    seen = run.seen.nothing(dataset.n_users) if keep_seen else run.seen
+    ranking = scorer.top(numbers, seen, min(k, dataset.n_items))
+    rows, places = np.nonzero(ranking.items >= 0)
+    items = ranking.items[rows, places]
+    return pl.DataFrame(
+        {
+            "user_id": dataset.users.of(ranking.users[rows]),
+            "rank": places + 1,
+            "item_id": dataset.items.of(items),
+            "score": ranking.scores[rows, places],
+            "title": [dataset.cards.get("title", int(item)) for item in items],
+        }
+    )
+
+
+def explain_pair(run: Run, user: int | str, item: int | str, scorer: Scorer | None = None) -> Explanation:
+    """Why the run gives this item to this user, in inside numbers; ``named`` puts outside ids in.
+
+    Raises UnsupportedError for a model that cannot explain, DataError for unknown ids.
+    """
+    scorer = scorer or run.scorer()
+    if not isinstance(scorer, ExplainingScorer):
+        raise UnsupportedError(
+            f"{run.spec.model_name} cannot explain its scores; magnet can, train one with --set model.name=magnet"
+        )
+    dataset = run.dataset
+    lists = neighbour_lists(run)
+    return explain(
+        scorer, dataset.users.number(user), dataset.items.number(item), run.split.train, dataset.features, lists
+    )
+
+
+def neighbour_lists(run: Run) -> dict[str, ItemNeighbours]:
+    """The content neighbours that the run's induced edges were made from; given lists first."""
+    k = int(run.spec.resolved()["model"].get("neighbours", 20))
+    lists = {}
+    for name, modality in run.dataset.features.items():
+        given = run.dataset.neighbours.get(name)
+        lists[name] = nearest_neighbours(modality, k) if given is None else given.first(min(k, given.k))
+    return lists
+
+
+def named(run: Run, told: Explanation) -> dict[str, Any]:
+    """The explanation as plain values with outside ids and titles."""
+    dataset = run.dataset
+
+    def card(item: int) -> dict[str, Any]:
+        return {
+            "item_id": dataset.items.name(item),
+            **{column: dataset.cards.get(column, item) for column in ("title", "category", "image")},
+        }
+
+    plain = asdict(told)
+    plain["user"] = dataset.users.name(told.user)
+    plain["item"] = card(told.item)
+    plain["witnesses"] = [{**asdict(witness), "item": card(witness.item)} for witness in told.witnesses]
+    return plain

@@ -1,0 +1,30 @@
+"""Two runs against each other, from what their tests stored."""
+
+from typing import get_args
+
+from alnico.errors import ConfigError, nearest
+from alnico.evaluation.significance import Comparison, PairedTest, compare
+from alnico.experiment.folder import Run
+from alnico.randomness import rng
+
+
+def compare_runs(first: Run, second: Run, metric: str, test: str = "wilcoxon") -> Comparison:
+    """First minus second, paired by user.
+
+    Raises ConfigError when the runs answered different questions (data, split or mask differ), or lack the metric.
+    """
+    for what, of in (
+        ("data", lambda run: run.record["dataset"]["fingerprint"]),
+        ("split", lambda run: run.record["split"]["fingerprint"]),
+        ("mask", lambda run: run.spec.evaluation.mask),
+    ):
+        if of(first) != of(second):
+            raise ConfigError(f"{first.folder} and {second.folder} differ in their {what}; only like can be compared with like")
+    scores = first.test_scores(), second.test_scores()
+    for run, own in zip((first, second), scores, strict=True):
+        if metric not in own.values:
+            raise ConfigError(f"{run.folder} has no measure {metric!r}{nearest(metric, own.values)}")
+    for known in get_args(PairedTest):
+        if test == known:
+            return compare(*scores, metric, rng(0, "comparison"), test=known)
+    raise ConfigError(f"there is no test {test!r}{nearest(test, get_args(PairedTest))}")

@@ -1,0 +1,187 @@
+"""A run's folder: the source of truth for every later table, figure, comparison and explanation."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alnico.contracts import Scorer
+from alnico.data.dataset import Dataset
+from alnico.data.sources import open_or_read
+from alnico.data.split import Split
+from alnico.data.splitting import Given, PerUser, SplitRecipe, split
+from alnico.errors import StorageError
+from alnico.evaluation.evaluate import Scores
+from alnico.experiment.spec import RunSpec, read_spec
+from alnico.models import restore
+from alnico.ranking import Ranking, Seen
+from alnico.storage import read_json, read_tensors, write_json, write_tensors
+from alnico.training.checkpoint import load_scorer_state
+from alnico.training.history import read_rows
+
+RECORD, RESULT = "run.json", "result.json"
+TEST_LISTS, ROUTING = "test.safetensors", "routing.safetensors"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder that exists.
+
+    ``run.json`` holds the settings, fingerprints and versions; ``history.jsonl`` and ``steps.jsonl`` the training;
+    ``checkpoint.safetensors`` its latest state; ``scorer.safetensors`` the finished model; ``result.json`` the
+    measures; ``test.safetensors`` the test lists and per-user values; ``routing.safetensors`` how the test pairs
+    were routed.
+    """
+
+    folder: Path
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """Settings, fingerprints, versions."""
+        content: dict[str, Any] = read_json(self.folder / RECORD)
+        return content
+
+    @cached_property
+    def spec(self) -> RunSpec:
+        """What was asked."""
+        return read_spec(self.record["spec"])
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def label(self) -> str:
+        """What tables call the run: the model, and what sets it apart."""
+        return str(self.record["label"])
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether the test part has been opened."""
+        return (self.folder / RESULT).exists()
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """Measures of the finished run. Raises StorageError while there are none."""
+        if not self.is_tested:
+            raise StorageError(f"run {self.folder} is not finished; go on with `alnico train --resume {self.folder}`")
+        content: dict[str, Any] = read_json(self.folder / RESULT)
+        return content
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One row per epoch."""
+        return read_rows(self.folder / "history.jsonl")
+
+    @property
+    def steps(self) -> list[dict[str, float]]:
+        """One row per optimiser step."""
+        return read_rows(self.folder / "steps.jsonl")
+
+    def scorer(self) -> Scorer:
+        """The finished model of the best epoch. Raises StorageError while there is none."""
+        path = self.folder / "scorer.safetensors"
+        if not path.exists():
+            raise StorageError(f"run {self.folder} has no finished model yet; go on with `alnico train --resume {self.folder}`")
+        return restore(load_scorer_state(path))
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data it was trained on, in the run's modalities. Raises StorageError if the data have changed since."""
+        dataset = open_for(self.spec)
+        if dataset.fingerprint != self.record["dataset"]["fingerprint"]:
+            raise StorageError(
+                f"the data at {self.spec.dataset} are not those that run {self.folder} was trained on; "
+                "bring the old data back, or train again"
+            )
+        return dataset
+
+    @cached_property
+    def split(self) -> Split:
+        """The split it was trained on."""
+        return split(self.dataset, self.spec.split or default_recipe(self.dataset))
+
+    @property
+    def seen(self) -> Seen:
+        """Training items of each user: what is not recommended again."""
+        train = self.split.train
+        return Seen(train.offsets, train.items_by_id)
+
+    def test_ranking(self) -> Ranking:
+        """The stored test lists."""
+        tensors, _ = read_tensors(self.folder / TEST_LISTS)
+        return Ranking(tensors["users"].numpy(), tensors["items"].numpy(), tensors["scores"].numpy())
+
+    def test_scores(self) -> Scores:
+        """The stored per-user test values."""
+        tensors, _ = read_tensors(self.folder / TEST_LISTS)
+        values = {key[6:]: value.numpy() for key, value in tensors.items() if key.startswith("value/")}
+        return Scores(tensors["users"].numpy(), values)
+
+    def routing(self) -> dict[str, torch.Tensor] | None:
+        """Per test pair: ``users``, ``items``, ``routing`` [pairs, experts], ``reliance`` [pairs, parts]; or None."""
+        path = self.folder / ROUTING
+        return read_tensors(path)[0] if path.exists() else None
+
+
+def open_run(folder: str | Path) -> Run:
+    """The run in this folder. Raises StorageError when there is none."""
+    path = Path(folder)
+    if not (path / RECORD).exists():
+        raise StorageError(f"{path} is not a run folder: it has no {RECORD}; `alnico train` makes one")
+    return Run(path)
+
+
+def open_for(spec: RunSpec) -> Dataset:
+    """The data that ``spec`` names, with its modalities only."""
+    dataset, _ = open_or_read(spec.dataset)
+    if spec.modalities is None:
+        return dataset
+    features = dataset.features.only(*spec.modalities)
+    return Dataset(
+        dataset.name,
+        dataset.interactions,
+        features,
+        dataset.users,
+        dataset.items,
+        dataset.labels,
+        dataset.neighbours,
+        dataset.cards,
+    )
+
+
+def default_recipe(dataset: Dataset) -> SplitRecipe:
+    """Given labels where the data have them, else MMRec's per-user rule."""
+    return Given() if dataset.labels is not None else PerUser()
+
+
+def finite(content: Any) -> Any:
+    """The same record with numbers that JSON cannot hold (no users in a group, say) as None."""
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return content
+
+
+def store_test(folder: Path, ranking: Ranking, scores: Scores) -> None:
+    """Keep the test lists and per-user values."""
+    tensors = {
+        "users": torch.from_numpy(ranking.users.copy()),
+        "items": torch.from_numpy(ranking.items.copy()),
+        "scores": torch.from_numpy(ranking.scores.copy()),
+    }
+    tensors.update({f"value/{name}": torch.from_numpy(values.copy()) for name, values in scores.values.items()})
+    write_tensors(folder / TEST_LISTS, tensors, {})
+
+
+def store_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Keep the measures; their file's presence says that the test part has been opened."""
+    write_json(folder / RESULT, finite(result))

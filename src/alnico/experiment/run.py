@@ -1,0 +1,268 @@
+"""From settings to a finished, tested run. The only place that opens the test part."""
+
+import hashlib
+import json
+import platform
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+
+from alnico.contracts import ExplainingScorer, Recommender, Scorer, TrainableRecommender, TrainingData
+from alnico.data.dataset import Dataset
+from alnico.data.split import Split, Targets
+from alnico.data.splitting import split as split_dataset
+from alnico.data.store import is_data_folder
+from alnico.diagnostics.routing import route_pairs, routing_summary
+from alnico.errors import ConfigError, StorageError
+from alnico.evaluation.evaluate import evaluate
+from alnico.evaluation.exposure import measure_exposure
+from alnico.evaluation.metrics import parse_metric
+from alnico.evaluation.slices import all_slices
+from alnico.experiment.folder import (
+    RECORD,
+    ROUTING,
+    Run,
+    default_recipe,
+    finite,
+    open_for,
+    open_run,
+    store_result,
+    store_test,
+)
+from alnico.experiment.spec import RunSpec
+from alnico.graphs.cache import GraphCache
+from alnico.models import model_class, restore
+from alnico.randomness import rng
+from alnico.ranking import Seen
+from alnico.storage import write_json, write_tensors
+from alnico.training.batches import BatchSource
+from alnico.training.checkpoint import model_weights
+from alnico.training.trainer import Desk, Fitted, Validate, Watcher, fit
+
+EXPOSURE_CUTOFF = 20
+SLICE_METRICS = ("recall@20", "ndcg@20")
+
+
+def run(
+    spec: RunSpec,
+    folder: str | Path,
+    *,
+    label: str | None = None,
+    warm_start: Run | None = None,
+    watcher: Watcher | None = None,
+) -> Run:
+    """Train as ``spec`` says in a new run folder, then test once; returns the finished run.
+
+    ``label`` is the run's name in tables. ``warm_start`` begins from another run's weights: rows of users and
+    items that both know, by their outside ids, and everything else of equal shape.
+    Raises StorageError if the folder already holds a run.
+    """
+    folder = Path(folder)
+    if (folder / RECORD).exists():
+        raise StorageError(f"{folder} already holds a run; choose another folder, or go on with --resume {folder}")
+    device = _device(spec.device)
+    dataset = open_for(spec)
+    split = split_dataset(dataset, spec.split or default_recipe(dataset))
+    model = _build(spec, dataset, split)
+    if warm_start is not None:
+        _adopt(model, warm_start, dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RECORD, _record(spec, dataset, split, label, warm_start))
+    return _finish(spec, folder, dataset, split, model, device, watcher, resume=False)
+
+
+def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
+    """Go on with a run that was stopped or killed; a finished one is returned as it is.
+
+    On the CPU at the same thread count the result is bit-identical to that of an uninterrupted run.
+    """
+    begun = open_run(folder)
+    if begun.is_tested:
+        return begun
+    spec = begun.spec
+    model = _build(spec, begun.dataset, begun.split)
+    return _finish(spec, begun.folder, begun.dataset, begun.split, model, _device(spec.device), watcher, resume=True)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as problem:
+        raise ConfigError(f"device {name!r} is none that torch knows; use cpu or cuda") from problem
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device = 'cuda' was asked for but torch sees no GPU here; use device = 'cpu'")
+    return device
+
+
+def _build(spec: RunSpec, dataset: Dataset, split: Split) -> Recommender:
+    cache = Path(spec.dataset) / "cache" if is_data_folder(Path(spec.dataset)) else None
+    data = TrainingData(split.train, dataset.features, dataset.neighbours, GraphCache(cache))
+    return model_class(spec.model_name).build(spec.model_config_record(), data, rng(spec.seed, "model"))
+
+
+def _adopt(model: Recommender, old: Run, dataset: Dataset) -> None:
+    if not isinstance(model, TrainableRecommender):
+        raise ConfigError("this model has no weights, so there is nothing to start from")
+    if type(model) is not model_class(old.spec.model_name):
+        raise ConfigError(f"--warm-start needs a run of the same model; {old.folder} trained {old.spec.model_name!r}")
+    users = old.dataset.users.numbers_or_absent(dataset.users.names.tolist())
+    items = old.dataset.items.numbers_or_absent(dataset.items.names.tolist())
+    taken = model.adopt(model_weights(old.folder / "checkpoint.safetensors"), users, items)
+    if not taken:
+        raise ConfigError(f"nothing of {old.folder} fits this model; are its widths the same?")
+
+
+def _finish(
+    spec: RunSpec,
+    folder: Path,
+    dataset: Dataset,
+    split: Split,
+    model: Recommender,
+    device: torch.device,
+    watcher: Watcher | None,
+    *,
+    resume: bool,
+) -> Run:
+    batches = BatchSource(split.train, spec.training.batch_size) if isinstance(model, TrainableRecommender) else None
+    desk = Desk(folder, _settings_hash(spec, dataset, split))
+    validate = _validation(spec, split)
+    fitted = fit(
+        model, batches, validate, spec.training, seed=spec.seed, device=device, desk=desk, watcher=watcher, resume=resume
+    )
+    _test_once(spec, folder, split, restore(fitted.scorer).to(device), fitted, validate)
+    return open_run(folder)
+
+
+def _validation(spec: RunSpec, split: Split) -> Validate:
+    """Measures a scorer on the validation part; training items masked."""
+    seen = Seen(split.train.offsets, split.train.items_by_id)
+    longest = max(parse_metric(metric).cutoff for metric in spec.evaluation.metrics)
+
+    def validate(scorer: Scorer) -> Mapping[str, float]:
+        ranking = scorer.top(split.valid.users, seen, longest)
+        return evaluate(ranking, split.valid, spec.evaluation.metrics).means()
+
+    return validate
+
+
+def _test_once(
+    spec: RunSpec, folder: Path, split: Split, scorer: Scorer, fitted: Fitted, validate: Validate
+) -> None:
+    """Open the test part, measure, and keep lists, per-user values and routing for every later question."""
+    started = time.perf_counter()
+    targets = split.test
+    ranking = scorer.top(targets.users, _masked(spec, split), spec.evaluation.k)
+    scores = evaluate(ranking, targets, spec.evaluation.metrics)
+    store_test(folder, ranking, scores)
+    slices = all_slices(ranking, targets, split.train, [m for m in SLICE_METRICS if m in spec.evaluation.metrics])
+    result: dict[str, Any] = {
+        "valid": dict(validate(scorer)),
+        "test": scores.means(),
+        "test_users": len(targets),
+        "test_pairs": len(targets.items),
+        "slices": {
+            name: {"users": part.n_users, "targets": part.n_targets, **part.scores.means()}
+            for name, part in slices.items()
+        },
+        "exposure": asdict(measure_exposure(ranking, split.train, min(EXPOSURE_CUTOFF, spec.evaluation.k))),
+        **_training_facts(folder, fitted),
+        "test_seconds": time.perf_counter() - started,
+        "peak_memory_bytes": _peak_memory(),
+    }
+    if isinstance(scorer, ExplainingScorer):
+        result["routing"] = _test_routing(folder, scorer, targets)
+    store_result(folder, result)
+
+
+def _masked(spec: RunSpec, split: Split) -> Seen:
+    if spec.evaluation.mask == "train":
+        return Seen(split.train.offsets, split.train.items_by_id)
+    users, items = split.valid.pairs()
+    users, items = np.concatenate([split.train.users, users]), np.concatenate([split.train.items, items])
+    order = np.lexsort((items, users))
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=split.train.n_users))])
+    return Seen(offsets, items[order])
+
+
+def _test_routing(folder: Path, scorer: ExplainingScorer, targets: Targets) -> dict[str, object]:
+    users, items = targets.pairs()
+    routed = route_pairs(scorer, users, items)
+    tensors = {
+        "users": torch.from_numpy(users.copy()),
+        "items": torch.from_numpy(items.copy()),
+        "routing": routed.routing,
+        "reliance": routed.reliance,
+    }
+    write_tensors(folder / ROUTING, tensors, {"parts": list(scorer.parts), "experts": [e.label for e in scorer.experts]})
+    return routing_summary(scorer.experts, scorer.parts, scorer.templates.cpu(), routed)
+
+
+def _training_facts(folder: Path, fitted: Fitted) -> dict[str, Any]:
+    run = Run(folder)
+    rows, steps = run.history, run.steps
+    # The first epoch compiles kernels; it says nothing of the speed.
+    later = rows[1:] or rows
+    facts: dict[str, Any] = {
+        "best_epoch": fitted.progress.best_epoch,
+        "epochs": fitted.progress.epoch,
+        "finished": fitted.progress.finished,
+        "steps": fitted.progress.steps,
+        "train_seconds_per_epoch": float(np.median([row["train_seconds"] for row in later])) if later else 0.0,
+        "epoch_seconds": float(np.median([row["epoch_seconds"] for row in later])) if later else 0.0,
+        "training_seconds": float(sum(row["epoch_seconds"] for row in rows)),
+    }
+    if rows and "switch_step" in rows[-1]:
+        facts["switch_step"] = int(rows[-1]["switch_step"])
+        last = [row["effective_experts"] for row in steps if row["epoch"] == rows[-1]["epoch"] and "effective_experts" in row]
+        facts["effective_experts_at_end"] = float(np.mean(last)) if last else None
+    return facts
+
+
+def _peak_memory() -> int:
+    """Largest resident size of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def _settings_hash(spec: RunSpec, dataset: Dataset, split: Split) -> str:
+    # Where the data stand does not matter, what they hold does.
+    settings = {key: value for key, value in spec.resolved().items() if key != "dataset"}
+    text = json.dumps([finite(settings), dataset.fingerprint, split.fingerprint], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _record(
+    spec: RunSpec, dataset: Dataset, split: Split, label: str | None, warm_start: Run | None
+) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "label": label or spec.model_name,
+        "spec": spec.resolved(),
+        "dataset": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "users": dataset.n_users,
+            "items": dataset.n_items,
+            "modalities": list(dataset.features.names),
+        },
+        "split": {"recipe": dict(split.recipe), "fingerprint": split.fingerprint, "facts": dict(split.facts)},
+        "warm_start": None if warm_start is None else str(warm_start.folder),
+        "threads": {"torch": torch.get_num_threads(), "numba": numba.get_num_threads()},
+        "versions": {
+            "alnico": version("alnico"),
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "numpy", "numba", "scipy")},
+        },
+        "machine": {"system": platform.system(), "processor": platform.machine()},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+

@@ -1,0 +1,1 @@
+"""Graphs between users and items, from training data and content alone."""

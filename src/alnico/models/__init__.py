@@ -1,0 +1,38 @@
+"""Every model by name. A new model is one file and one line here."""
+
+from alnico.contracts import Recommender, Scorer, ScorerState
+from alnico.errors import ConfigError, StorageError, nearest
+from alnico.models.bpr_mf import BprMf
+from alnico.models.item_knn import ItemKnn
+from alnico.models.lightgcn import LightGcn
+from alnico.models.magnet.model import Magnet
+from alnico.models.magnet.scorer import MagnetScorer
+from alnico.models.popularity import Popularity
+from alnico.scorers import DotScorer, NeighbourScorer, PopularityScorer
+
+MODELS: dict[str, type[Recommender]] = {
+    "popularity": Popularity,
+    "item_knn": ItemKnn,
+    "bpr_mf": BprMf,
+    "lightgcn": LightGcn,
+    "magnet": Magnet,
+}
+
+
+def model_class(name: str) -> type[Recommender]:
+    """The model of this name. Raises ConfigError with the nearest name when there is none."""
+    if name not in MODELS:
+        raise ConfigError(f"there is no model {name!r}{nearest(name, MODELS)}")
+    return MODELS[name]
+
+
+SCORERS: dict[str, type[Scorer]] = {
+    scorer.kind: scorer for scorer in (DotScorer, PopularityScorer, NeighbourScorer, MagnetScorer)
+}
+
+
+def restore(state: ScorerState) -> Scorer:
+    """The finished model that ``state`` describes. Raises StorageError for a kind this version does not know."""
+    if state.kind not in SCORERS:
+        raise StorageError(f"a finished model of kind {state.kind!r} is unknown to this version{nearest(state.kind, SCORERS)}")
+    return SCORERS[state.kind].from_state(state)

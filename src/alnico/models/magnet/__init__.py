@@ -1,0 +1,1 @@
+"""MAGNET: modality-guided mixture of graph experts with entropy-triggered routing."""

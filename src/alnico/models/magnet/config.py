@@ -1,0 +1,141 @@
+"""Settings of MAGNET, each with the paper's symbol."""
+
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from alnico.contracts import ModelConfig
+
+Family = Literal["dominant", "balanced", "complementary"]
+FAMILIES: tuple[Family, ...] = ("dominant", "balanced", "complementary")
+
+PAPER: dict[str, Any] = {
+    "cue_scale": "none",
+    "leave_one_out": False,
+    "router_input": "behaviour",
+    "router_scale": 1.0,
+    "head": "concat",
+    "bpr": "sum",
+    "regulariser": "all_l2",
+    "trigger_unit": "step",
+    "smoothing": 0.0,
+    "coverage_floor": None,
+}
+"""What ``preset = "paper"`` fixes: every switch at its printed form."""
+
+
+class MagnetConfig(ModelConfig):
+    """Settings of MAGNET. Defaults are those of ``preset = "alnico"``; a setting that is given always wins."""
+
+    preset: Literal["alnico", "paper"] = "alnico"
+    """Which reading fills the settings that are not given."""
+
+    width: PositiveInt = 64
+    """d, length of all hidden vectors."""
+    layers: PositiveInt = 2
+    """L, hops of propagation."""
+    views: Literal["dual", "single"] = "dual"
+    """dual: observed and augmented graph; single: observed only."""
+
+    neighbours: PositiveInt = 20
+    """k, content neighbours per item and modality."""
+    induced: PositiveInt = 150
+    """r, induced edges per user."""
+    visibility: Literal["full", "neighbours"] = "full"
+    """Which history items speak in Eq. (2): all (as printed), or those that list the candidate."""
+    induced_weight: Literal["one", "visibility"] = "one"
+    """Weight of an induced edge in the augmented graph."""
+    induced_cap: PositiveInt | None = None
+    """F, induced edges per user drawn anew each epoch; none keeps all. Evaluation uses all."""
+
+    projection: Literal["linear", "mlp"] = "linear"
+    """How raw vectors become cues (Eq. 7)."""
+    feature_input: Literal["unit", "raw", "standardised"] = "unit"
+    """Rows of the raw vectors: scaled to length one, as they are, or each column to mean 0 and deviation 1."""
+    features_trainable: bool = False
+    """Whether the raw vectors are moved by training."""
+    cue_scale: Literal["none", "balanced"] = "balanced"
+    """balanced: each cue keeps its direction and takes the mean length of the identity vectors."""
+    leave_one_out: bool = True
+    """Whether the user's pool leaves out the positive item of the training pair."""
+
+    alpha: float = Field(0.6, ge=0, le=1)
+    """Dominance of the anchor in dominant templates."""
+    beta: float = Field(0.2, ge=0, le=1)
+    """Tilt towards the anchor in balanced templates."""
+    delta: float = Field(0.5, ge=0, le=1)
+    """Share of the first auxiliary in complementary templates."""
+    epsilon: float = Field(0.1, ge=0, lt=1)
+    """Share of the anchor in complementary templates."""
+    auxiliary_order: Literal["global", "content_first"] = "global"
+    """Order of auxiliaries for content anchors: behaviour first (global) or last."""
+    families: tuple[Family, ...] = Field(FAMILIES, min_length=1)
+    """Template families in the pool."""
+    replicas: PositiveInt = 1
+    """p, experts per template, each with its own parameters."""
+    templates: Literal["fixed", "learned"] = "fixed"
+    """learned: softmax of free parameters instead of templates (Table 5 f)."""
+    mixture: bool = True
+    """False: one head on all cues and no router (Table 5 g)."""
+
+    router: Literal["linear", "mlp"] = "linear"
+    """Linear logits are a user part plus an item part; mlp has one hidden layer."""
+    router_input: Literal["behaviour", "coherence"] = "coherence"
+    """behaviour: [z_u; z_i]; coherence adds, per modality, how alike the user's items are to each other."""
+    router_scale: PositiveFloat = 1.0
+    """Factor on the router's logits."""
+    experts_per_pair: PositiveInt = 4
+    """K, experts kept per pair."""
+    head: Literal["hadamard", "concat"] = "hadamard"
+    """phi and Score: element-wise product of expert maps, or one layer on the concatenation."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """p_d, on cues, on the router's hidden layer and on expert inputs."""
+
+    bpr: Literal["mean", "sum"] = "mean"
+    """Reduction of Eq. (27)."""
+    regulariser: Literal["batch_l2", "all_l2"] = "batch_l2"
+    """batch_l2: identities of the batch per pair, dense layers whole; all_l2: every parameter."""
+    l2: NonNegativeFloat = 2e-5
+    """lambda."""
+    contrast: NonNegativeFloat = 0.01
+    """lambda_ctr, weight of the agreement between views."""
+    temperature: PositiveFloat = 0.5
+    """tau of Eq. (28)."""
+    routing: NonNegativeFloat = 0.3
+    """lambda_r, weight of the routing terms."""
+    schedule: Literal["linear", "quadratic", "constant", "reverse"] = "linear"
+    """How entropy sets the stage weights (Eq. 31, Table 6)."""
+
+    switch: Literal["entropy", "fixed", "never", "start"] = "entropy"
+    """When coverage gives way to confidence."""
+    entropy_threshold: float = Field(0.9, ge=0, le=1)
+    """H*, of the normalised entropy."""
+    window: PositiveInt = 3
+    """W, consecutive steps (or epochs) at or above the threshold."""
+    trigger_unit: Literal["step", "epoch"] = "epoch"
+    """Whether the window counts mini-batches (Eq. 26 as printed) or epochs."""
+    smoothing: float = Field(0.9, ge=0, lt=1)
+    """Factor of the exponential mean over steps that the trigger reads; 0 reads the plain value."""
+    min_stage1_steps: NonNegativeInt = 0
+    """Steps before which the switch cannot happen."""
+    fixed_switch_step: PositiveInt | None = None
+    """The step at which ``switch = "fixed"`` happens."""
+    coverage_floor: float | None = Field(0.85, ge=0, lt=1)
+    """Normalised entropy at which stage 2 stops sharpening and restores coverage; none lets it collapse."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("preset") == "paper":
+            return {**PAPER, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _agree(self) -> "MagnetConfig":
+        if self.switch == "fixed" and self.fixed_switch_step is None:
+            raise ValueError("switch = 'fixed' needs fixed_switch_step, the step at which stage 2 begins")
+        if len(set(self.families)) != len(self.families):
+            raise ValueError("families names a family twice")
+        if self.features_trainable and self.router_input == "coherence":
+            raise ValueError("router_input = 'coherence' needs features that stay as they are; use 'behaviour'")
+        return self

@@ -1,0 +1,139 @@
+"""Modality cues: what an item looks or reads like, and what a user's items look or read like on average."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from alnico.data.features import Modality
+from alnico.data.interactions import Interactions
+from alnico.graphs.content import unit_rows
+from alnico.graphs.graph import Graph, mean_pooling
+from alnico.models.magnet.config import MagnetConfig
+
+MLP_WIDTH = 256
+
+
+@dataclass(frozen=True)
+class Cue:
+    """Cues of one modality for some rows: vectors [rows, d] and which of them are there [rows]."""
+
+    vectors: Float[Tensor, "rows width"]
+    present: Bool[Tensor, " rows"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How columns of raw vectors are centred and spread before projection; fitted on the catalogue."""
+
+    centre: NDArray[np.float32]
+    spread: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, modality: Modality, how: str) -> "Scale":
+        """Mean and deviation of the present rows where ``how`` is "standardised", else no change."""
+        if how == "standardised" and modality.present.any():
+            known = modality.vectors[modality.present]
+            deviation = known.std(0)
+            return cls(known.mean(0), np.where(deviation > 0, deviation, 1).astype(np.float32))
+        return cls(np.zeros(modality.width, np.float32), np.ones(modality.width, np.float32))
+
+
+def prepared(modality: Modality, how: str, scale: Scale) -> NDArray[np.float32]:
+    """Raw vectors as the projection reads them; absent rows are zero. See ``MagnetConfig.feature_input``."""
+    vectors = np.where(modality.present[:, None], (modality.vectors - scale.centre) / scale.spread, 0)
+    return unit_rows(vectors) if how == "unit" else vectors.astype(np.float32)
+
+
+class ModalityCues(nn.Module):
+    """Projects one modality and pools it over histories.
+
+    h_i = W x_i + b (or a small network), h_u = mean of h_i over the user's training items that have the modality.
+    With the linear projection pooling and projecting commute: raw vectors are pooled once, and only the rows that
+    a batch needs are ever projected. An empty pool is an absent cue.
+    Implements: Eq. (7), Eq. (8).
+    """
+
+    vectors: Tensor
+    present: Tensor
+    counts: Tensor
+    pooled: Tensor
+
+    def __init__(self, modality: Modality, train: Interactions, config: MagnetConfig) -> None:
+        super().__init__()
+        self.scale = Scale.of(modality, config.feature_input)
+        vectors = torch.from_numpy(prepared(modality, config.feature_input, self.scale))
+        self.linear = config.projection == "linear" and not config.features_trainable
+        if config.features_trainable:
+            self.vectors = nn.Parameter(vectors)
+        else:
+            self.register_buffer("vectors", vectors, persistent=False)
+        present = torch.from_numpy(np.array(modality.present))
+        self.register_buffer("present", present, persistent=False)
+        has = modality.present[train.items]
+        users, items = train.users[has], train.items[has]
+        counts = np.bincount(users, minlength=train.n_users)
+        self.register_buffer("counts", torch.from_numpy(counts.astype(np.float32)), persistent=False)
+        self.pool: Graph = mean_pooling(users, items, train.n_users, train.n_items)
+        pooled = self.pool.propagate(vectors) if self.linear or config.router_input == "coherence" else None
+        self.register_buffer("pooled", pooled, persistent=False)
+        self.projection = make_projection(modality.width, config)
+
+    def items(self, rows: Int[Tensor, " rows"]) -> Cue:
+        """Cues of these items."""
+        return Cue(self.projection(self.vectors[rows]), self.present[rows])
+
+    def users(self, rows: Int[Tensor, " rows"], left_out: Int[Tensor, " rows"] | None = None) -> Cue:
+        """Cues of these users; with ``left_out`` each user's pool is without that one training item."""
+        if self.linear:
+            pooled = self.projection(self.pooled[rows])
+        else:
+            # The pool's mean of every item's projection; absent items are not in the pool.
+            pooled = self.pool.propagate(self.projection(self.vectors))[rows]
+        counts = self.counts[rows]
+        if left_out is None:
+            return Cue(pooled, counts > 0)
+        item = self.items(left_out)
+        inside = item.present.float()
+        rest = counts - inside
+        without = (counts[:, None] * pooled - inside[:, None] * item.vectors) / rest.clamp(min=1)[:, None]
+        return Cue(without, rest > 0)
+
+    def coherence(
+        self, rows: Int[Tensor, " rows"], left_out: Int[Tensor, " rows"] | None = None
+    ) -> Float[Tensor, " rows"]:
+        """Mean cosine between different items of each user's pool; 0 where fewer than two remain.
+
+        High where a user keeps to one look (or one kind of text). Uses unit vectors' sum s over n items:
+        (|s|^2 - n) / (n (n - 1)).
+        """
+        counts = self.counts[rows]
+        total = self.pooled[rows] * counts[:, None]
+        if left_out is not None:
+            inside = self.present[left_out].float()
+            total = total - inside[:, None] * self.vectors[left_out]
+            counts = counts - inside
+        mean = (total.pow(2).sum(1) - counts) / (counts * (counts - 1)).clamp(min=1)
+        return torch.where(counts >= 2, mean, torch.zeros_like(mean))
+
+
+def make_projection(width: int, config: MagnetConfig) -> nn.Module:
+    """The untrained map from raw vectors to cues."""
+    if config.projection == "linear":
+        layers: list[nn.Module] = [nn.Linear(width, config.width)]
+    else:
+        layers = [nn.Linear(width, MLP_WIDTH), nn.LeakyReLU(), nn.Linear(MLP_WIDTH, config.width)]
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
+
+
+def balanced_cue(vectors: Float[Tensor, "rows width"], length: Float[Tensor, ""]) -> Float[Tensor, "rows width"]:
+    """The same directions at one length; templates weigh parts by fixed shares, which needs parts of equal size."""
+    return functional.normalize(vectors, dim=1) * length

@@ -1,0 +1,418 @@
+"""The finished MAGNET: tables, templates, router and head; scores, ranks and explains without any graph."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+from math import factorial
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alnico.contracts import Expert, ExplainingScorer, PairExplanation, ScorerState
+from alnico.data.features import ItemFeatures
+from alnico.errors import DataError
+from alnico.kernels.routed_ranking import routed_concat_scores, routed_scores
+from alnico.models.magnet.config import MagnetConfig
+from alnico.models.magnet.cues import Cue, Scale, balanced_cue, make_projection, prepared
+from alnico.models.magnet.heads import ConcatHead, HadamardHead, make_head
+from alnico.models.magnet.router import Router, sparse_gate
+from alnico.models.magnet.templates import BEHAVIOUR, expert_pool, renormalised
+
+
+@dataclass(frozen=True)
+class Side:
+    """All users or all items: identities z [n, d], cues h [n, modalities, d], presence [n, parts].
+
+    ``length`` is what balanced cues are scaled to; ``coherence`` [n, modalities] is the users' extra router input.
+    """
+
+    z: Float[Tensor, "rows width"]
+    cues: Float[Tensor, "rows modalities width"]
+    present: Float[Tensor, "rows parts"]
+    length: Float[Tensor, ""]
+    coherence: Float[Tensor, "rows modalities"] | None
+
+    @classmethod
+    def of(
+        cls, z: Tensor, cues: Sequence[Cue], known: Tensor, length: Tensor, coherence: Tensor | None
+    ) -> "Side":
+        """Copies, detached from training."""
+        present = torch.stack([known, *(cue.present for cue in cues)], dim=1).float()
+        stacked = torch.stack([cue.vectors for cue in cues], dim=1)
+        return cls(
+            z.detach().clone(),
+            stacked.detach().clone(),
+            present,
+            length.detach().clone(),
+            None if coherence is None else coherence.detach().clone(),
+        )
+
+    def to(self, device: torch.device) -> "Side":
+        """The same tables on ``device``."""
+        coherence = None if self.coherence is None else self.coherence.to(device)
+        return Side(
+            self.z.to(device),
+            self.cues.to(device),
+            self.present.to(device),
+            self.length.to(device),
+            coherence,
+        )
+
+    def tensors(self, prefix: str) -> dict[str, Tensor]:
+        """By name, for storing."""
+        named = {"z": self.z, "cues": self.cues, "present": self.present, "length": self.length}
+        if self.coherence is not None:
+            named["coherence"] = self.coherence
+        return {f"{prefix}.{name}": tensor for name, tensor in named.items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], prefix: str) -> "Side":
+        """What ``tensors`` described."""
+        fields = [tensors[f"{prefix}.{name}"] for name in ("z", "cues", "present", "length")]
+        return cls(fields[0], fields[1], fields[2], fields[3], tensors.get(f"{prefix}.coherence"))
+
+
+@dataclass(frozen=True)
+class ContentReader:
+    """What it takes to read an item that was not there in training: scale, projection, and known vectors.
+
+    ``vectors`` [items, width] are kept where coherence of new users' histories is needed.
+    """
+
+    scale: Scale
+    projection: Mapping[str, Tensor]
+    vectors: Tensor | None
+
+
+class MagnetScorer(ExplainingScorer):
+    """MAGNET after training.
+
+    ``names`` are the content modalities in order; parts are behaviour and then these. Implements: Algorithm 1.
+    """
+
+    kind = "magnet"
+
+    def __init__(
+        self,
+        config: MagnetConfig,
+        names: Sequence[str],
+        users: Side,
+        items: Side,
+        templates: Float[Tensor, "experts parts"],
+        readers: Mapping[str, ContentReader],
+        parameters: Mapping[str, Tensor],
+    ) -> None:
+        self.config = config
+        self.names = tuple(names)
+        self.users = users
+        self.items = items
+        self._templates = templates
+        self.readers = dict(readers)
+        self.parameters = dict(parameters)
+        self.head = self._restored_head()
+        self.router = self._restored_router()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Behaviour and the content modalities."""
+        return (BEHAVIOUR, *self.names)
+
+    @property
+    def experts(self) -> list[Expert]:
+        """The pool in order; a single unnamed expert where there is no mixture."""
+        return expert_pool(self.config, self.names) if self.router is not None else [Expert("all", "fused", 0)]
+
+    @property
+    def templates(self) -> Float[Tensor, "experts parts"]:
+        """The share of each part in each expert, before absent parts are left out."""
+        return self._templates
+
+    @property
+    def n_users(self) -> int:
+        return len(self.users.z)
+
+    @property
+    def n_items(self) -> int:
+        return len(self.items.z)
+
+    @property
+    def device(self) -> torch.device:
+        return self.users.z.device
+
+    def _restored_head(self) -> HadamardHead | ConcatHead:
+        n_experts = len(self.templates) if self.config.mixture else 1
+        head = make_head(self.config.head, n_experts, self.config.width).to(self.device).eval()
+        head.load_state_dict(_under(self.parameters, "head."))
+        return head.requires_grad_(False)
+
+    def _restored_router(self) -> Router | None:
+        if not self.config.mixture:
+            return None
+        extra = len(self.names) if self.config.router_input == "coherence" else 0
+        hidden = self.config.width if self.config.router == "mlp" else None
+        width = self.config.width
+        router = Router(width + extra, width, len(self.templates), hidden, self.config.router_scale, 0.0)
+        router = router.to(self.device).eval()
+        router.load_state_dict(_under(self.parameters, "router."))
+        return router.requires_grad_(False)
+
+    # -- sides ---------------------------------------------------------------------------------------
+
+    def _part_vectors(self, side: Side, rows: Tensor) -> Float[Tensor, "rows parts width"]:
+        cues = side.cues[rows]
+        if self.config.cue_scale == "balanced":
+            cues = balanced_cue(cues.flatten(0, 1), side.length).view_as(cues)
+        return torch.cat([side.z[rows][:, None], cues], dim=1)
+
+    def _mixed(
+        self, parts: Float[Tensor, "rows parts width"], present: Float[Tensor, "rows parts"]
+    ) -> Float[Tensor, "experts rows width"]:
+        if "fusion" in self.parameters:
+            share = present * present.shape[1] / present.sum(1, keepdim=True).clamp(min=1)
+            return ((parts * share[:, :, None]).flatten(1) @ self.parameters["fusion"].T)[None]
+        return torch.bmm(renormalised(self.templates, present), parts).transpose(0, 1).contiguous()
+
+    def _user_side(self, users: Tensor) -> Float[Tensor, "experts rows width"]:
+        return self.head.user_side(self._mixed(self._part_vectors(self.users, users), self.users.present[users]))
+
+    def _user_part(self, users: Tensor) -> Float[Tensor, "rows inner"]:
+        assert self.router is not None
+        read = self.users.z[users]
+        if self.users.coherence is not None:
+            read = torch.cat([read, self.users.coherence[users]], dim=1)
+        return self.router.user_part(read)
+
+    @cached_property
+    def _item_side(self) -> Float[Tensor, "experts items width"]:
+        rows = torch.arange(self.n_items, device=self.device)
+        mixed = self._mixed(self._part_vectors(self.items, rows), self.items.present)
+        return self.head.item_side(mixed).contiguous()
+
+    @cached_property
+    def _item_part(self) -> Float[Tensor, "items inner"]:
+        assert self.router is not None
+        return self.router.item_part(self.items.z)
+
+    # -- scoring -------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def scores(self, users: Int[Tensor, " batch"]) -> Float[Tensor, "batch items"]:
+        left = self._user_side(users)
+        if self.router is None:
+            zero = torch.zeros(1, device=self.device)
+            return self._mix(left, zero.expand(len(users), 1), zero.expand(self.n_items, 1))
+        user_part = self._user_part(users)
+        if self.router.second is None:
+            scale = self.router.scale
+            return self._mix(left, scale * user_part, scale * self._item_part)
+        # One hidden layer does not separate: each user's logits over all items are formed in turn.
+        rows = []
+        for row in range(len(users)):
+            logits = self.router.logits(user_part[row] + self._item_part)
+            rows.append(self._mix(left[:, row : row + 1], torch.zeros_like(logits[:1]), logits))
+        return torch.cat(rows)
+
+    def _mix(self, left: Tensor, user_logits: Tensor, item_logits: Tensor) -> Float[Tensor, "batch items"]:
+        k = min(self.config.experts_per_pair, len(left))
+        if isinstance(self.head, HadamardHead):
+            return routed_scores(left, self._item_side, user_logits, item_logits, k)
+        mixed = routed_concat_scores(left, self._item_side, self.head.readout, user_logits, item_logits, k)
+        return mixed + self.head.offset
+
+    @torch.no_grad()
+    def score_pairs(self, users: Int[Tensor, " pairs"], items: Int[Tensor, " pairs"]) -> Float[Tensor, " pairs"]:
+        return self._pair_arithmetic(users, self._part_vectors(self.items, items), items)[3]
+
+    def _pair_arithmetic(
+        self, users: Tensor, item_parts: Float[Tensor, "pairs parts width"], items: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Routing, gate, expert scores and score of pairs whose item vectors are given."""
+        right = self.head.item_side(self._mixed(item_parts, self.items.present[items]))
+        expert_scores = self.head.pair_scores(self._user_side(users), right)
+        if self.router is None:
+            one = torch.ones_like(expert_scores)
+            return one, one, expert_scores, expert_scores[:, 0]
+        logits = self.router.logits(self._user_part(users) + self.router.item_part(item_parts[:, 0]))
+        gate = sparse_gate(logits, self.config.experts_per_pair)
+        return logits.softmax(1), gate, expert_scores, (gate * expert_scores).sum(1)
+
+    @torch.no_grad()
+    def explain_pairs(self, users: Int[Tensor, " pairs"], items: Int[Tensor, " pairs"]) -> PairExplanation:
+        """The arithmetic behind the scores of these pairs; see ``PairExplanation``."""
+        routing, gate, expert_scores, score = self._pair_arithmetic(
+            users, self._part_vectors(self.items, items), items
+        )
+        n_parts = len(self.parts)
+        coalitions = [set(c) for size in range(n_parts + 1) for c in combinations(range(n_parts), size)]
+        values = {frozenset(own): self._score_keeping(users, items, own) for own in coalitions}
+        everything = frozenset(range(n_parts))
+        without = torch.stack([values[everything - {part}] for part in range(n_parts)], dim=1)
+        reliance = torch.stack([_shapley(values, part, n_parts) for part in range(n_parts)], dim=1)
+        return PairExplanation(routing, gate, expert_scores, score, reliance, without, values[frozenset()])
+
+    def _score_keeping(self, users: Tensor, items: Tensor, own: set[int]) -> Float[Tensor, " pairs"]:
+        """The score when only the parts in ``own`` are the item's and the others are the catalogue's mean."""
+        parts = self._part_vectors(self.items, items)
+        kept = torch.tensor([float(part in own) for part in range(len(self.parts))], device=self.device)
+        blended = parts * kept[:, None] + self._mean_parts * (1 - kept)[:, None]
+        return self._pair_arithmetic(users, blended, items)[3]
+
+    @torch.no_grad()
+    def forgetting(self, user: int, item: int, history: NDArray[np.int64]) -> Float[Tensor, " history"]:
+        """The pair's score when one history item at a time is left out of the pooled cues; z stays as it is.
+
+        ``history`` is the whole training history that the cues were pooled over.
+        """
+        rows = torch.from_numpy(np.array(history, dtype=np.int64)).to(self.device)
+        own = torch.full_like(rows, user)
+        has = self.items.present[rows][:, 1:, None]
+        counts = has.sum(0)
+        rest = counts - has
+        cues = (self.users.cues[own] * counts - self.items.cues[rows] * has) / rest.clamp(min=1)
+        present = torch.cat([self.users.present[own][:, :1], (rest[:, :, 0] > 0).float()], dim=1)
+        coherence = None if self.users.coherence is None else self.users.coherence[own]
+        altered = Side(self.users.z[own], cues, present, self.users.length, coherence)
+        everyone = torch.arange(len(rows), device=self.device)
+        return self._with(users=altered).score_pairs(everyone, torch.full_like(rows, item))
+
+    @cached_property
+    def _mean_parts(self) -> Float[Tensor, "parts width"]:
+        rows = torch.arange(self.n_items, device=self.device)
+        present = self.items.present[:, :, None]
+        total = (self._part_vectors(self.items, rows) * present).sum(0)
+        return total / present.sum(0).clamp(min=1)
+
+    # -- people and things that training did not know --------------------------------------------------
+
+    def fold_in(self, histories: Sequence[NDArray[np.int64]]) -> "MagnetScorer":
+        """New users: z at the mean of their items' z at a known user's mean length; cues are pooled exactly."""
+        width, n_modalities = self.config.width, len(self.names)
+        z = torch.zeros((len(histories), width), device=self.device)
+        cues = torch.zeros((len(histories), n_modalities, width), device=self.device)
+        present = torch.zeros((len(histories), n_modalities + 1), device=self.device)
+        coherence = None if self.users.coherence is None else torch.zeros((len(histories), n_modalities), device=self.device)
+        for row, history in enumerate(histories):
+            rows = torch.from_numpy(np.array(history, dtype=np.int64)).to(self.device)
+            if not len(rows):
+                continue
+            mean = self.items.z[rows].mean(0)
+            z[row] = mean / mean.norm().clamp(min=1e-12) * self.users.length
+            has = self.items.present[rows]
+            present[row] = (has.sum(0) > 0).float()
+            total = (self.items.cues[rows] * has[:, 1:, None]).sum(0)
+            cues[row] = total / has[:, 1:].sum(0).clamp(min=1)[:, None]
+            if coherence is not None:
+                for place, name in enumerate(self.names):
+                    coherence[row, place] = self._coherence(name, rows[has[:, 1 + place] > 0])
+        return self._with(users=Side(z, cues, present, self.users.length, coherence))
+
+    def _coherence(self, name: str, rows: Tensor) -> float:
+        vectors, n = self.readers[name].vectors, len(rows)
+        if vectors is None or n < 2:
+            return 0.0
+        return float((vectors[rows].sum(0).pow(2).sum() - n) / (n * (n - 1)))
+
+    def with_items(self, features: ItemFeatures) -> "MagnetScorer":
+        """New items speak by their content alone; their behaviour part is absent.
+
+        ``features`` needs this model's modalities; a modality that a new item lacks is absent.
+        """
+        for name in self.names:
+            if name not in features:
+                raise DataError(f"new items need modality {name!r}; found {', '.join(features) or 'none'}")
+        n_new = features.n_items
+        cues, present, readers = [], [torch.zeros(n_new)], {}
+        for name in self.names:
+            reader, modality = self.readers[name], features[name]
+            if modality.width != len(reader.scale.centre):
+                raise DataError(
+                    f"new items' {name!r} vectors have width {modality.width}; the model was trained on {len(reader.scale.centre)}"
+                )
+            vectors = torch.from_numpy(prepared(modality, self.config.feature_input, reader.scale)).to(self.device)
+            projection = make_projection(modality.width, self.config).to(self.device)
+            projection.load_state_dict(dict(reader.projection))
+            cues.append(projection(vectors).detach())
+            present.append(torch.from_numpy(modality.present.astype(np.float32)))
+            known = None if reader.vectors is None else torch.cat([reader.vectors, vectors])
+            readers[name] = replace(reader, vectors=known)
+        items = Side(
+            torch.cat([self.items.z, torch.zeros((n_new, self.config.width), device=self.device)]),
+            torch.cat([self.items.cues, torch.stack(cues, dim=1)]),
+            torch.cat([self.items.present, torch.stack(present, dim=1).to(self.device)]),
+            self.items.length,
+            None,
+        )
+        return self._with(items=items, readers=readers)
+
+    def _with(
+        self,
+        users: Side | None = None,
+        items: Side | None = None,
+        readers: Mapping[str, ContentReader] | None = None,
+    ) -> "MagnetScorer":
+        return MagnetScorer(
+            self.config,
+            self.names,
+            users or self.users,
+            items or self.items,
+            self.templates,
+            readers or self.readers,
+            self.parameters,
+        )
+
+    # -- storing ---------------------------------------------------------------------------------------
+
+    def state(self) -> ScorerState:
+        tensors = {**self.users.tensors("users"), **self.items.tensors("items"), "templates": self.templates}
+        tensors.update({f"parameters.{name}": value for name, value in self.parameters.items()})
+        for number, reader in enumerate(self.readers.values()):
+            tensors[f"readers.{number}.centre"] = torch.from_numpy(np.array(reader.scale.centre))
+            tensors[f"readers.{number}.spread"] = torch.from_numpy(np.array(reader.scale.spread))
+            if reader.vectors is not None:
+                tensors[f"readers.{number}.vectors"] = reader.vectors
+            tensors.update({f"readers.{number}.projection.{k}": v for k, v in reader.projection.items()})
+        return ScorerState(self.kind, tensors, {"config": self.config.model_dump(), "names": list(self.names)})
+
+    @classmethod
+    def from_state(cls, state: ScorerState) -> Self:
+        tensors, names = state.tensors, state.settings["names"]
+        readers = {}
+        for number, name in enumerate(names):
+            own = _under(tensors, f"readers.{number}.")
+            scale = Scale(own["centre"].cpu().numpy(), own["spread"].cpu().numpy())
+            readers[name] = ContentReader(scale, _under(own, "projection."), own.get("vectors"))
+        return cls(
+            MagnetConfig.model_validate(state.settings["config"]),
+            names,
+            Side.from_tensors(tensors, "users"),
+            Side.from_tensors(tensors, "items"),
+            tensors["templates"],
+            readers,
+            _under(tensors, "parameters."),
+        )
+
+    def to(self, device: torch.device) -> "MagnetScorer":
+        state = self.state()
+        moved = {name: tensor.to(device) for name, tensor in state.tensors.items()}
+        return MagnetScorer.from_state(ScorerState(state.kind, moved, state.settings))
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _shapley(values: Mapping[frozenset[int], Tensor], part: int, n_parts: int) -> Tensor:
+    """The part's average marginal effect over all orders in which parts can be put back."""
+    total = torch.zeros_like(values[frozenset()])
+    others = [other for other in range(n_parts) if other != part]
+    for size in range(n_parts):
+        weight = factorial(size) * factorial(n_parts - size - 1) / factorial(n_parts)
+        for coalition in combinations(others, size):
+            own = frozenset(coalition)
+            total = total + weight * (values[own | {part}] - values[own])
+    return total

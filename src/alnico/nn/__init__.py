@@ -1,0 +1,1 @@
+"""Losses, propagation and layers that models share."""

@@ -1,0 +1,9 @@
+"""The type checker that the tests switch on for the whole package, at every call of every function."""
+
+from typing import Self
+
+from beartype import BeartypeConf, FrozenDict, beartype
+
+# The hook decorates each method by itself, where beartype cannot know what ``Self`` means and refuses.
+# mypy checks those annotations; all others, shapes of tensors included, are checked here.
+check = beartype(conf=BeartypeConf(hint_overrides=FrozenDict({Self: object})))
