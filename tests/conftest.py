@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from command_lines import Answer, CommandLine
 
 # The same examples on every machine and no files left in the tree; a busy machine must not fail a test.
 settings.register_profile("alnico", deadline=None, derandomize=True, database=None)
@@ -33,18 +34,6 @@ def real_data() -> Callable[[str], Path]:
         )
 
     return find
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one command line gave back."""
-
-    code: int
-    out: str
-    err: str
-
-
-CommandLine = Callable[..., Answer]
 
 
 @pytest.fixture

@@ -145,11 +145,19 @@ def test_models_and_evaluation_never_meet_the_trainer() -> None:
 
 
 def test_test_part_is_opened_in_one_file() -> None:
+    def may_hold_a_split(name: str) -> bool:
+        # It names a split, or imports what makes or describes one; elsewhere `.test` is something else.
+        module = tree(name)
+        imports = {origin for origin, _ in imported_modules(module)}
+        names = {node.id for node in ast.walk(module) if isinstance(node, ast.Name)}
+        names |= {node.attr for node in ast.walk(module) if isinstance(node, ast.Attribute)}
+        return bool(imports & {"alnico.data.split", "alnico.data.splitting"}) or "split" in names
+
     def opens(node: ast.AST) -> bool:
         return isinstance(node, ast.Attribute) and node.attr == "test"
 
     others = [name for name in outside("data") if name not in MAY_OPEN_THE_TEST_PART]
-    assert found(opens, others) == []
+    assert found(opens, [name for name in others if may_hold_a_split(name)]) == []
 
 
 def test_only_the_command_line_prints() -> None:

@@ -181,11 +181,12 @@ def scattered(
     widths: Mapping[str, int] | None = None,
     absent_share: float = 0.2,
     cold_items: int = 2,
+    idle_users: int = 0,
 ) -> World:
     """A world without meaning, for oracles: random pairs and vectors, absent content, items that nobody took.
 
-    The last ``cold_items`` items have no training pair. User 0 has one item, all others ``per_user`` of them. Each
-    user's answer is a random item not taken.
+    The last ``cold_items`` items and, beyond ``n_users``, ``idle_users`` users have no training pair. User 0 has one
+    item, all others ``per_user``. The answer of each user with training pairs is a random item not taken.
     """
     rng = np.random.default_rng(seed)
     train, answers = [], {}
@@ -198,5 +199,5 @@ def scattered(
     for name, width in (widths or {"image": 4, "text": 3}).items():
         absent = np.flatnonzero(rng.random(n_items) < absent_share)
         modalities[name] = modality(rng.standard_normal((n_items, width)), absent=absent)
-    split = Split(interactions(train, n_users, n_items), targets(answers.items()), targets(()), {"rule": "none"})
+    split = Split(interactions(train, n_users + idle_users, n_items), targets(answers.items()), targets(()), {"rule": "none"})
     return World(split, ItemFeatures(n_items, modalities), answers)

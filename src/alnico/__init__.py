@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alnico.data.store import save_dataset as save_dataset
     from alnico.evaluation.evaluate import evaluate as evaluate
     from alnico.evaluation.significance import compare as compare
+    from alnico.experiment.answer import recommend as recommend
     from alnico.experiment.folder import open_run as open_run
     from alnico.experiment.run import run as run
     from alnico.experiment.spec import RunSpec as RunSpec
@@ -38,6 +39,7 @@ _HOMES = {
     "open_dataset": "alnico.data.store",
     "open_run": "alnico.experiment.folder",
     "read_dataset": "alnico.data.sources",
+    "recommend": "alnico.experiment.answer",
     "run": "alnico.experiment.run",
     "save_dataset": "alnico.data.store",
     "split": "alnico.data.splitting",

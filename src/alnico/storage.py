@@ -7,7 +7,7 @@ the old file or none. Tensors travel as safetensors with their settings as JSON 
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,14 +26,15 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Raises StorageError if the draft cannot be written; the draft is removed and ``path`` is as before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".draft")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.draft")
     try:
-        with os.fdopen(handle, "wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Opened by its own name, because tempfile lets nobody but the owner read what it makes.
+        with draft.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        Path(draft).replace(path)
+        draft.replace(path)
     except OSError as problem:
         _discard(draft)
         raise StorageError(
@@ -45,9 +46,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise
 
 
-def _discard(draft: str) -> None:
+def _discard(draft: Path) -> None:
     with contextlib.suppress(OSError):
-        Path(draft).unlink()
+        draft.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -72,9 +73,20 @@ def read_json(path: Path) -> Any:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
     """Write tensors and JSON notes as one safetensors file, atomically."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    payload = save(plain, {"format": str(FORMAT), "notes": json.dumps(notes, allow_nan=False)})
+    payload = save(_apart(tensors), {"format": str(FORMAT), "notes": json.dumps(notes, allow_nan=False)})
     write_atomically(path, lambda file: file.write(payload))
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous tensors on the CPU, no two of them on the same memory, which safetensors refuses."""
+    plain: dict[str, Tensor] = {}
+    homes: set[int] = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        home = own.untyped_storage().data_ptr()
+        plain[name] = own.clone() if home in homes else own
+        homes.add(home)
+    return plain
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -87,7 +99,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies, because tensors stand at odd addresses in a file and products may differ in the last bit there.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as problem:
         raise StorageError(f"{path} is damaged or not a safetensors file: {problem}") from problem
     if "notes" not in header:

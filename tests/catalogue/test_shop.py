@@ -39,7 +39,11 @@ def test_minimum_history_above_a_third_of_the_catalogue_is_refused() -> None:
 
 def test_groups_of_items_are_as_even_as_numbers_allow() -> None:
     items = draw_items(ShopPlan(n_items=500))
-    for column, groups in ((items.styles, N_STYLES), (items.purposes, N_PURPOSES), (items.fashions, N_FASHIONS)):
+    for column, groups in (
+        (items.styles, N_STYLES),
+        (items.purposes, N_PURPOSES),
+        (items.fashions, N_FASHIONS),
+    ):
         sizes = np.bincount(column, minlength=groups)
         assert len(sizes) == groups
         assert sizes.max() - sizes.min() == 1
@@ -47,17 +51,21 @@ def test_groups_of_items_are_as_even_as_numbers_allow() -> None:
 
 def test_style_purpose_and_fashion_are_independent() -> None:
     items = draw_items(ShopPlan(n_items=9000, n_interactions=20_000))
-    for a, b in ((items.styles, items.purposes), (items.styles, items.fashions), (items.purposes, items.fashions)):
+    for a, b in (
+        (items.styles, items.purposes),
+        (items.styles, items.fashions),
+        (items.purposes, items.fashions),
+    ):
         table = np.histogram2d(a, b, bins=(a.max() + 1, b.max() + 1))[0]
         expected = table.sum(1)[:, None] * table.sum(0)[None, :] / table.sum()
         statistic = ((table - expected) ** 2 / expected).sum()
         freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
-        # Chi-square has mean f and variance 2 f; five standard deviations are never met by chance.
+        # Chi-square has mean f and variance 2 f; chance does not reach five standard deviations.
         assert abs(statistic - freedom) < 5 * np.sqrt(2 * freedom)
 
 
 def test_special_items_come_in_the_planned_numbers_and_never_overlap() -> None:
-    # Of 200 items: 6 % new are 12, half of them never sold; 5 % without image are 10; 10 % without text are 20.
+    # Of 200 items 6 % are 12 new ones, half of them never sold; 5 % are 10 and 10 % are 20 without content.
     items = draw_items(
         ShopPlan(n_items=200, new_share=0.06, without_image_share=0.05, without_text_share=0.1)
     )

@@ -59,11 +59,15 @@ def test_utility_is_strength_times_share_times_grade_plus_appeal() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(2, 60), st.integers(40, 90), st.integers(1, 6), st.floats(0, 1), st.integers(0, 5))
-def test_lengths_always_sum_to_the_plan(n_users: int, n_items: int, least: int, fill: float, seed: int) -> None:
+def test_lengths_always_sum_to_the_plan(
+    n_users: int, n_items: int, least: int, fill: float, seed: int
+) -> None:
     most = n_items // 3
     n_interactions = n_users * least + round(fill * n_users * (most - least))
     lengths = draw_lengths(
-        ShopPlan(n_users=n_users, n_items=n_items, min_history=least, n_interactions=n_interactions, seed=seed)
+        ShopPlan(
+            n_users=n_users, n_items=n_items, min_history=least, n_interactions=n_interactions, seed=seed
+        )
     )
     assert lengths.sum() == n_interactions
     assert lengths.min() >= least

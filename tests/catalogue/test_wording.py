@@ -10,11 +10,14 @@ from alnico.catalogue.silhouettes import SILHOUETTES
 from alnico.catalogue.wording import PURPOSES, write
 from alnico.randomness import rng
 
+# fmt: off
 COLOURS = {
-    "red", "blue", "green", "yellow", "orange", "purple", "pink", "brown", "black", "white", "grey", "gray", "beige",
-    "gold", "silver", "violet", "turquoise", "navy", "teal", "colour", "color", "dark", "bright", "pastel",
-}  # fmt: skip
-LOOKS = {"striped", "dotted", "checked", "pattern", "patterned", "round", "square", "drawn", "glossy", "picture"}
+    "red", "blue", "green", "yellow", "orange", "purple", "pink", "brown", "black", "white", "grey", "gray",
+    "beige", "gold", "silver", "violet", "turquoise", "navy", "teal", "colour", "color", "dark", "bright",
+    "pastel",
+}
+LOOKS = {"striped", "dotted", "checked", "pattern", "patterned", "round", "square", "drawn", "glossy"}
+# fmt: on
 
 
 def words(text: str) -> set[str]:

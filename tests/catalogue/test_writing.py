@@ -105,9 +105,7 @@ def test_control_world_has_the_same_choices_and_other_content(shop: Path, tmp_pa
     assert (noisy / "interactions.csv").read_bytes() == (shop / "interactions.csv").read_bytes()
     plain_items, noisy_items = rows(shop / "items.csv"), rows(noisy / "items.csv")
     assert [row["image"] for row in plain_items] == [row["image"] for row in noisy_items]
-    changed = sum(
-        a["description"] != b["description"] for a, b in zip(plain_items, noisy_items, strict=True)
-    )
+    changed = sum(a["description"] != b["description"] for a, b in zip(plain_items, noisy_items, strict=True))
     assert changed > 40
 
 

@@ -30,7 +30,7 @@ def dataset(
         table[:, 1],
         IdMap.range(int(table[:, 0].max()) + 1, "user"),
         IdMap.range(n_items, "item"),
-        times=None if times is None else np.array(times),
+        times=None if times is None else np.array(times, np.float64),
         labels=None if labels is None else np.array(labels, np.int8),
         features=features,
         cards=cards,
@@ -62,9 +62,8 @@ def test_numbers_of_a_small_data_set() -> None:
     assert facts.interactions_per_user.mean == 2
     assert facts.interactions_per_item.median == 1
     assert facts.items_without_interactions == 1
-    # Mean absolute difference over all 16 ordered pairs of (2, 1, 1, 0): (6 * 1 + 2 * 2 + 4 * 1 - 0) / 16:
-    # pairs 2-1 (4 ordered) 1 each, 2-0 (2 ordered) 2 each, 1-0 (4 ordered) 1 each: 12 / 16 = .75; the mean is 1,
-    # so Gini = .75 / (2 * 1) = .375.
+    # Of the 16 ordered pairs of (2, 1, 1, 0), four are 2-1 (difference 1), two 2-0 (2) and four 1-0 (1): the
+    # mean difference is 12 / 16 = .75. The mean is 1, so Gini = .75 / (2 * 1) = .375.
     assert facts.popularity_gini == pytest.approx(0.375)
     assert (facts.first_time, facts.last_time) == (5, 8)
     image = facts.modalities["image"]

@@ -27,8 +27,8 @@ def interactions(pairs: list[tuple[int, int]], n_users: int, n_items: int) -> In
     return Interactions(table[:, 0], table[:, 1], n_users, n_items)
 
 
-# Users 0 and 1 share items 0 and 1: a 2-core. User 2 has items 1 and 2, but item 2 has nobody else; without it
-# user 2 has only one item left and falls in the second round. User 3 has one item from the start.
+# Users 0 and 1 share items 0 and 1: a 2-core. User 2 has items 1 and 2, but item 2 has nobody else; without
+# it user 2 has only one item left and falls in the second round. User 3 has one item from the start.
 CHAIN = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (2, 2), (3, 0)]
 
 
@@ -162,9 +162,9 @@ def test_chosen_events_take_their_weight_and_others_go() -> None:
 
 def test_unknown_event_names_the_nearest() -> None:
     events = pl.DataFrame({"user": [1], "item": [1], "event": ["purchase"]})
-    with pytest.raises(DataError, match="there is no event 'purchse' .*did you mean 'purchase'"):
+    with pytest.raises(DataError, match=r"there is no event 'purchse' .*did you mean 'purchase'"):
         keep_events(events, {"purchse": 1.0})
-    with pytest.raises(DataError, match="event 'purchase' has the weight -1.0; weights must be positive"):
+    with pytest.raises(DataError, match=r"event 'purchase' has the weight -1.0; weights must be positive"):
         keep_events(events, {"purchase": -1.0})
     with pytest.raises(DataError, match="do not tell kinds of event"):
         keep_events(events.drop("event"), {"purchase": 1.0})

@@ -68,7 +68,7 @@ def test_given_labels_make_the_parts() -> None:
 
 def test_given_rule_without_labels_names_the_other_rules() -> None:
     with pytest.raises(
-        DataError, match="needs labels .*choose another rule: per_user, random, leave_one_out"
+        DataError, match=r"needs labels .*choose another rule: per_user, random, leave_one_out"
     ):
         split(one_user(3), Given())
 
@@ -184,7 +184,7 @@ def test_time_rule_that_finds_no_test_is_an_error() -> None:
 
 def test_time_rule_without_times_says_how_to_get_them() -> None:
     for recipe in (ByTime(), ByTimePerUser()):
-        with pytest.raises(DataError, match="needs the time of each interaction .*--column time=NAME"):
+        with pytest.raises(DataError, match=r"needs the time of each interaction .*--column time=NAME"):
             split(one_user(5), recipe)
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -172,9 +171,10 @@ def test_file_system_that_refuses_more_bytes_leaves_nothing_behind(tmp_path: Pat
         "from alnico.data.sources.assemble import dataset_from_columns\n"
         "from alnico.data.store import save_dataset\nfrom alnico.errors import StorageError\n"
         "wide = Modality(np.ones((2, 4000), np.float32), np.ones(2, bool))\n"
-        "data = dataset_from_columns('wide', np.array([0, 1]), np.array([1, 0]), IdMap.range(2), IdMap.range(2),\n"
-        "    features={'wide': wide})\n"
-        "try:\n    save_dataset(data, pathlib.Path('wide'))\nexcept StorageError as error:\n    print(error)\n"
+        "pair, ids = np.array([0, 1]), IdMap.range(2)\n"
+        "data = dataset_from_columns('wide', pair, pair, ids, ids, features={'wide': wide})\n"
+        "try:\n    save_dataset(data, pathlib.Path('wide'))\n"
+        "except StorageError as error:\n    print(error)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -190,12 +190,13 @@ def test_file_system_that_refuses_more_bytes_leaves_nothing_behind(tmp_path: Pat
 
 
 def test_interrupted_writing_leaves_nothing_behind(tmp_path: Path) -> None:
-    with (
-        pytest.raises(KeyboardInterrupt),
-        replaced_folder(tmp_path / "x", force=False, expected="y") as partial,
-    ):
-        (partial / "half").write_text("half")
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with replaced_folder(tmp_path / "x", force=False, expected="y") as partial:
+            (partial / "half").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert leftovers(tmp_path) == []
 
 
@@ -285,7 +286,7 @@ def test_broken_manifest_is_refused(tmp_path: Path) -> None:
 
 def test_missing_folder_and_other_folders_say_how_to_import(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match="there is no data folder .*nowhere; make one with `alnico data import"
+        DataError, match=r"there is no data folder .*nowhere; make one with `alnico data import"
     ):
         open_dataset(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"has no manifest.json, so it is no data folder"):
@@ -332,9 +333,6 @@ def test_files_are_on_the_disk_before_they_take_their_place(
     synced = []
     monkeypatch.setattr(os, "fsync", synced.append)
 
-    def write(file: BinaryIO) -> None:
-        file.write(b"content")
-
-    record = store._write(tmp_path / "file", write)
+    record = store._write(tmp_path / "file", lambda file: file.write(b"content"))
     assert record.bytes == 7
     assert len(synced) == 1

@@ -295,8 +295,9 @@ def _check_modality(dataset: Dataset, name: str, modality: Modality) -> Iterator
 
 
 def _check_pictures(dataset: Dataset) -> Iterator[Finding]:
-    paths = [path for path in dataset.cards.columns.get("image", ()) if path and "://" not in path]
-    missing = [path for path in paths if not Path(path).is_file()]
+    # Relative paths and web addresses cannot be looked up from here.
+    paths = [Path(text) for text in dataset.cards.columns.get("image", ()) if Path(text).is_absolute()]
+    missing = [path for path in paths if not path.is_file()]
     if missing:
         yield Finding(
             "warning",

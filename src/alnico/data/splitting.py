@@ -246,8 +246,8 @@ def _by_time(times: NDArray[np.float64], recipe: ByTime) -> NDArray[np.int8]:
     parts[times > end_of_valid] = TEST
     if not (parts == TEST).any():
         raise DataError(
-            f"split rule 'time' leaves no test: of {n} interactions the latest {test} cannot be told from earlier "
-            "ones by their time; raise the test share, or use rule 'time_per_user'"
+            f"split rule 'time' leaves no test: of {n} interactions the latest {test} cannot be told from "
+            "earlier ones by their time; raise the test share, or use rule 'time_per_user'"
         )
     return parts
 

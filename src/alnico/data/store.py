@@ -184,7 +184,24 @@ def _check_file(folder: Path, name: str, record: FileRecord, verify: bool) -> No
             )
 
 
-def _contents(dataset: Dataset) -> Iterator[tuple[str, Callable[[BinaryIO], object]]]:
+class _Hashing:
+    """A file to write to that keeps size and checksum of what went through."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._bytes = 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._digest.update(data)
+        self._bytes += len(data)
+        return self._file.write(data)
+
+    def record(self) -> FileRecord:
+        return FileRecord(bytes=self._bytes, sha256=self._digest.hexdigest())
+
+
+def _contents(dataset: Dataset) -> Iterator[tuple[str, Callable[[_Hashing], object]]]:
     """Every file of the folder but the manifest: its name and what writes it."""
     events = dataset.interactions
     columns: dict[str, NDArray[Any] | None] = {
@@ -210,8 +227,8 @@ def _contents(dataset: Dataset) -> Iterator[tuple[str, Callable[[BinaryIO], obje
         yield f"neighbours/{name}.weights.npy", _array(lists.weights)
 
 
-def _parquet(columns: Mapping[str, Any]) -> Callable[[BinaryIO], object]:
-    def write(file: BinaryIO) -> None:
+def _parquet(columns: Mapping[str, Any]) -> Callable[[_Hashing], object]:
+    def write(file: _Hashing) -> None:
         # By way of memory: only our own writes meet the disk, so a full disk has one way to show.
         buffer = BytesIO()
         pl.DataFrame({name: pl.Series(name, values) for name, values in columns.items()}).write_parquet(
@@ -222,28 +239,11 @@ def _parquet(columns: Mapping[str, Any]) -> Callable[[BinaryIO], object]:
     return write
 
 
-def _array(values: NDArray[Any]) -> Callable[[BinaryIO], object]:
+def _array(values: NDArray[Any]) -> Callable[[_Hashing], object]:
     return lambda file: np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
 
 
-class _Hashing:
-    """A file to write to that keeps size and checksum of what went through."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-        self._bytes = 0
-
-    def write(self, data: bytes | memoryview) -> int:
-        self._digest.update(data)
-        self._bytes += len(data)
-        return self._file.write(data)
-
-    def record(self) -> FileRecord:
-        return FileRecord(bytes=self._bytes, sha256=self._digest.hexdigest())
-
-
-def _write(path: Path, write: Callable[[Any], object]) -> FileRecord:
+def _write(path: Path, write: Callable[[_Hashing], object]) -> FileRecord:
     """Create one file, on the disk when this returns."""
     path.parent.mkdir(exist_ok=True)
     with path.open("xb") as file:
@@ -352,4 +352,5 @@ def _assemble(folder: Path, manifest: Manifest) -> Dataset:
 
 def _read_ids(path: Path, kind: str) -> IdMap:
     names = pl.read_parquet(path)["id"]
-    return IdMap(np.array(names.to_list(), np.int64 if names.dtype == pl.Int64 else np.str_), kind)
+    # polars would hand text over as Python objects.
+    return IdMap(names.to_numpy() if names.dtype == pl.Int64 else np.array(names.to_list(), np.str_), kind)

@@ -55,7 +55,8 @@ def routing_summary(
     mean = routed.routing.mean(0).double().numpy()
     entropy = float(-(mean * np.log(np.maximum(mean, 1e-12))).sum())
     shares = reliance_shares(routed.reliance).mean(0)
-    weighted = routed.routing.mean(0) @ templates if templates.shape[1] == len(parts) else None
+    # A model without a mixture has no templates that its one expert could be read by.
+    weighted = routed.routing.mean(0) @ templates if len(templates) == len(experts) else None
     return {
         "experts": {expert.label: float(share) for expert, share in zip(experts, mean, strict=True)},
         "groups": summed([expert.group for expert in experts], mean),

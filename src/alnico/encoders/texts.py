@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from alnico.data.features import Modality
@@ -16,7 +16,7 @@ TEXT_VERSION = 1
 TEXT_WIDTH = 128
 """Numbers per text at most; a small corpus gives fewer."""
 
-_BUCKETS = 2**18
+_BUCKETS = 2**17
 _SEED = 0
 _ROUNDS = 5
 
@@ -27,18 +27,19 @@ TEXT_SETTINGS = {"buckets": _BUCKETS, "width": TEXT_WIDTH, "rounds": _ROUNDS, "s
 def encode_texts(texts: Sequence[str]) -> Modality:
     """Vectors of these texts, shape [texts, width]; absent where a text has no word.
 
-    Words are counted (hashed into 2**18 buckets), weighed by TF-IDF and reduced by a
-    truncated singular value decomposition (latent semantic analysis, Deerwester et al., 1990) to TEXT_WIDTH
-    numbers, or to one less than the number of present texts where that is smaller. Present rows are centred
-    and have length 1.
+    Words are counted (hashed into 2**17 buckets), weighed by TF-IDF and reduced by a truncated singular value
+    decomposition to TEXT_WIDTH numbers, or to the number of present texts where that is smaller. Present rows
+    are centred and have length 1, so that unrelated texts have a cosine near 0.
+    Source: Deerwester et al., Indexing by Latent Semantic Analysis, JASIS 41(6), 1990.
     """
     counts = _counts(texts)
     present = np.diff(counts.indptr) > 0
     n_present = int(present.sum())
-    width = max(1, min(TEXT_WIDTH, n_present - 1))
+    width = max(1, min(TEXT_WIDTH, n_present))
     vectors = np.zeros((len(texts), width), np.float32)
     if n_present:
-        weighed = TfidfTransformer(sublinear_tf=True).fit_transform(_shared_buckets(counts[present]))
+        used = counts[present][:, np.unique(counts.indices)]
+        weighed = TfidfTransformer(sublinear_tf=True).fit_transform(used)
         width = min(width, weighed.shape[1])
         vectors[present, :width] = unit_rows(centred_rows(_reduced(weighed, width)))
     return Modality(vectors, present & vectors.any(axis=1))
@@ -53,23 +54,12 @@ def _counts(texts: Sequence[str]) -> csr_matrix:
     return counter.transform(texts).tocsr()
 
 
-def _shared_buckets(counts: csr_matrix) -> csr_matrix:
-    """Only the buckets that two texts share, where there are any: others cannot make two texts alike."""
-    frequency = np.bincount(counts.indices, minlength=counts.shape[1])
-    shared = np.flatnonzero(frequency > 1)
-    # A text whose words are all its own keeps them, or it would seem to say nothing.
-    lonely = np.diff(counts[:, shared].indptr) == 0
-    kept = np.union1d(shared, counts[lonely].indices)
-    return counts[:, kept]
-
-
 def _reduced(weighed: csr_matrix, width: int) -> Floats:
     if weighed.shape[1] <= width:
         whole: Floats = weighed.toarray()
         return whole
-    svd = TruncatedSVD(width, n_iter=_ROUNDS, random_state=_SEED)
-    # The matrices are tall and thin: more threads gain little, and sums in one order give the same bits
-    # everywhere.
+    # The matrices are thin: more threads gain little, and sums in one order give the same bits everywhere.
     with threadpool_limits(1, user_api="blas"):
-        reduced: Floats = svd.fit_transform(weighed)
+        left, strengths, _ = randomized_svd(weighed, width, n_iter=_ROUNDS, random_state=_SEED)
+    reduced: Floats = left * strengths
     return reduced

@@ -176,7 +176,7 @@ def _test_once(
         "exposure": asdict(measure_exposure(ranking, split.train, min(EXPOSURE_CUTOFF, spec.evaluation.k))),
         **_training_facts(folder, fitted),
         "test_seconds": time.perf_counter() - started,
-        "peak_memory_bytes": _peak_memory(),
+        "peak_memory_bytes": peak_memory_bytes(),
     }
     if isinstance(scorer, ExplainingScorer):
         result["routing"] = _test_routing(folder, scorer, targets)
@@ -227,7 +227,7 @@ def _training_facts(folder: Path, fitted: Fitted) -> dict[str, Any]:
     return facts
 
 
-def _peak_memory() -> int:
+def peak_memory_bytes() -> int:
     """Largest resident size of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)

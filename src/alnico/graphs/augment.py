@@ -1,6 +1,6 @@
 """Edges that nobody clicked: from a user to items that resemble what the user has."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
+from torch import Tensor
 
-from alnico.data.features import ItemFeatures
+from alnico.data.features import ItemFeatures, Modality
 from alnico.data.interactions import Interactions, frozen
 from alnico.data.neighbours import ItemNeighbours
 from alnico.graphs.cache import Arrays, GraphCache
-from alnico.graphs.content import unit_rows
+from alnico.graphs.content import distinct_rows, unit_rows
 
 Visibility = Literal["full", "neighbours"]
 USER_BLOCK = 512
@@ -104,9 +105,7 @@ def _induce(
     history = sparse.csr_matrix(
         (np.ones(len(train)), (train.users, train.items)), shape=(train.n_users, train.n_items)
     )
-    tables = {}
-    if visibility == "full":
-        tables = {name: unit_rows(np.where(features[name].present[:, None], features[name].vectors, 0)) for name in neighbours}
+    tables = [_unit_table(features[name]) for name in neighbours] if visibility == "full" else []
     users, items, scores = [], [], []
     for start in range(0, train.n_users, USER_BLOCK):
         block = history[start : start + USER_BLOCK]
@@ -128,11 +127,26 @@ def _induce(
     }
 
 
-def _full_visibility(block: sparse.csr_matrix, tables: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+@dataclass(frozen=True, eq=False)
+class _UnitTable:
+    """Vectors of length one, absent rows zero; the different ones among them, and which of those each row is."""
+
+    rows: NDArray[np.float32]
+    distinct: Tensor
+    copy_of: Tensor
+
+
+def _unit_table(modality: Modality) -> _UnitTable:
+    rows = unit_rows(np.where(modality.present[:, None], modality.vectors, 0))
+    distinct, copy_of = distinct_rows(rows)
+    return _UnitTable(rows, torch.from_numpy(distinct), torch.from_numpy(copy_of))
+
+
+def _full_visibility(block: sparse.csr_matrix, tables: Sequence[_UnitTable]) -> NDArray[np.float32]:
     """Users x items of one block: the history's summed unit vectors against every item, mean over modalities."""
     total = torch.zeros(block.shape)
-    for table in tables.values():
-        profile = torch.from_numpy((block @ table).astype(np.float32))
-        total += profile @ torch.from_numpy(table).T
+    for table in tables:
+        profile = torch.from_numpy(block.astype(np.float32) @ table.rows)
+        total += (profile @ table.distinct.T)[:, table.copy_of]
     result: NDArray[np.float32] = (total / len(tables)).numpy()
     return result

@@ -4,11 +4,8 @@ The key covers the function's name, an explicit version number that its author r
 meaning, all arguments, and the bytes of all inputs: a changed feature file can never reuse an old graph.
 """
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from alnico.storage import write_atomically
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -45,31 +44,17 @@ class GraphCache:
         if self.folder is None or not (self.folder / f"{key}.npz").exists():
             return None
         try:
-            with np.load(self.folder / f"{key}.npz", allow_pickle=False) as stored:
+            # numpy would leave a damaged file open.
+            with (self.folder / f"{key}.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             return None  # a damaged entry is made again
 
     def _made(self, key: str, make: Callable[[], Arrays]) -> Arrays:
         arrays = make()
         if self.folder is not None:
-            # A cache that cannot be written (read-only data, a full disk) costs time, never the run.
-            with contextlib.suppress(OSError):
-                self._to_disk(self.folder, key, arrays)
+            write_atomically(self.folder / f"{key}.npz", lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
         return arrays
-
-    @staticmethod
-    def _to_disk(folder: Path, key: str, arrays: Arrays) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=folder, suffix=".draft")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-            Path(draft).replace(folder / f"{key}.npz")
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(draft).unlink()
-            raise
 
 
 def _key(

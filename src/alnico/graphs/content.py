@@ -16,7 +16,21 @@ BLOCK_BYTES = 64 * 2**20
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows scaled to length one; a zero row stays zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    unit: NDArray[np.float32] = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    return unit
+
+
+def distinct_rows(table: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The different rows of a table in order of appearance, and for each row the number of its like among them.
+
+    A matrix product may sum equal columns in different orders, and so tell twins apart by a rounding error;
+    products with the distinct rows, handed out to all their copies, tie exactly.
+    """
+    first: dict[bytes, int] = {}
+    copy_of = np.array([first.setdefault(row.tobytes(), len(first)) for row in table], dtype=np.int64)
+    if len(first) == len(table):
+        return table, copy_of
+    return table[np.unique(copy_of, return_index=True)[1]], copy_of
 
 
 def nearest_neighbours(
@@ -41,18 +55,20 @@ def nearest_neighbours(
     remembered = (cache or GraphCache()).get(
         "nearest_neighbours", 1, {"k": k}, [modality.vectors, modality.present], make
     )
-    return ItemNeighbours(remembered["items"], remembered["weights"])
+    return ItemNeighbours(remembered["items"], remembered["weights"])  # type: ignore[arg-type]
 
 
 def _search(modality: Modality, known: NDArray[np.int64], k: int, block_bytes: int) -> Arrays:
     n_items = len(modality.vectors)
     items = np.full((n_items, k), -1, np.int32)
     weights = np.zeros((n_items, k), np.float32)
-    table = torch.from_numpy(unit_rows(modality.vectors[known]))
+    unit = unit_rows(modality.vectors[known])
+    distinct, copy_of = distinct_rows(unit)
+    table, others, copies = (torch.from_numpy(part) for part in (unit, distinct, copy_of))
     step = max(1, block_bytes // (4 * max(len(known), 1)))
     for start in range(0, len(known), step):
         rows = np.arange(start, min(start + step, len(known)))
-        cosines = table[start : start + step] @ table.T
+        cosines = (table[start : start + step] @ others.T)[:, copies]
         # The only item left out of row j's list is j itself.
         found, values = top_items(cosines, np.arange(len(rows) + 1), rows, k)
         items[known[rows]] = np.where(found < 0, -1, known[found])

@@ -51,7 +51,7 @@ class Csr:
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
-def _all_rows(starts, columns, values, table, out):  # type: ignore[no-untyped-def]
+def _all_rows(starts, columns, values, table, out):
     for row in numba.prange(out.shape[0]):
         total = out[row]
         total[:] = 0
@@ -63,7 +63,7 @@ def _all_rows(starts, columns, values, table, out):  # type: ignore[no-untyped-d
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
-def _some_rows(starts, columns, values, table, rows, out):  # type: ignore[no-untyped-def]
+def _some_rows(starts, columns, values, table, rows, out):
     for place in numba.prange(rows.shape[0]):
         total = out[place]
         total[:] = 0
@@ -76,7 +76,7 @@ def _some_rows(starts, columns, values, table, rows, out):  # type: ignore[no-un
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
-def _some_columns(starts, columns, values, table, place_of, out):  # type: ignore[no-untyped-def]
+def _some_columns(starts, columns, values, table, place_of, out):
     # The table holds only the columns with place_of >= 0: the others' rows are known to be zero.
     for row in numba.prange(out.shape[0]):
         total = out[row]

@@ -18,7 +18,7 @@ USER_BLOCK = 32
 
 @numba.njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "nsz"})
 @no_type_check
-def _mix(expert_scores, user_logits, item_logits, k, out):  # type: ignore[no-untyped-def]
+def _mix(expert_scores, user_logits, item_logits, k, out):
     n_experts, n_users, n_items = expert_scores.shape
     for user in numba.prange(n_users):
         logits = np.empty(n_experts, np.float32)
@@ -45,7 +45,7 @@ def _mix(expert_scores, user_logits, item_logits, k, out):  # type: ignore[no-un
 
 @numba.njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "nsz", "reassoc"})
 @no_type_check
-def _mix_concat(users, items, readout, user_logits, item_logits, k, out):  # type: ignore[no-untyped-def]
+def _mix_concat(users, items, readout, user_logits, item_logits, k, out):
     n_experts, n_users, width = users.shape
     for user in numba.prange(n_users):
         logits = np.empty(n_experts, np.float32)

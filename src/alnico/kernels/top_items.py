@@ -12,7 +12,7 @@ from torch import Tensor
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
-def _top_items(scores, offsets, seen, k, items, values):  # type: ignore[no-untyped-def]
+def _top_items(scores, offsets, seen, k, items, values):
     for row in numba.prange(scores.shape[0]):
         found = 0
         cursor, end = offsets[row], offsets[row + 1]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch.optim import Adam
@@ -35,6 +35,7 @@ class Interrupted(AlnicoError):
     """The user or the machine asked training to stop; what was reached is saved."""
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Someone who wants to know how training goes."""
 
@@ -141,11 +142,17 @@ class _Loop:
         if resume and self.desk.checkpoint is not None and self.desk.checkpoint.exists():
             self._pick_up()
         else:
-            self._save()
+            self._start_afresh()
         with _on_signal(self._ask_to_stop):
             while not self.progress.finished:
                 self._epoch(self.progress.epoch + 1)
         return Fitted(self._best_state(), self.progress)
+
+    def _start_afresh(self) -> None:
+        # Rows that an earlier run left in this folder are not of this one.
+        self.epochs.rewind(0)
+        self.steps.rewind(0)
+        self._save()
 
     def _pick_up(self) -> None:
         assert self.desk.checkpoint is not None
@@ -241,8 +248,11 @@ class _Loop:
         self.asked_to_stop = True
 
     def _leave(self, epoch: int) -> None:
-        where = f"; go on with --resume {self.desk.folder}" if self.desk.folder is not None else ""
-        raise Interrupted(f"stopped in epoch {epoch}; epoch {epoch - 1} and all before it are saved{where}")
+        if self.desk.folder is None:
+            raise Interrupted(f"stopped in epoch {epoch}; nothing is saved, because this run has no folder")
+        raise Interrupted(
+            f"stopped in epoch {epoch}; the {epoch - 1} before it are saved, go on with --resume {self.desk.folder}"
+        )
 
 
 def _optimiser(model: TrainableRecommender, plan: TrainPlan) -> Adam:

@@ -1,5 +1,6 @@
 """Raw files and frames of many kinds, read into one Dataset."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from alnico.data.sources.vectors import (
 )
 from alnico.data.store import is_data_folder, open_dataset, read_manifest
 from alnico.errors import ConfigError, DataError, nearest
+
+_log = logging.getLogger(__name__)
 
 # The paper's order of modalities; others follow by name.
 _USUAL_ORDER = ("image", "visual", "video", "text", "audio")
@@ -64,6 +67,7 @@ def read_dataset(
     raw = _read_folder(path, found) if path.is_dir() else _read_file(path, found)
     if items is not None:
         raw = replace(raw, items=read_items(_located(folder, items), columns, separator))
+    _expect_items_for(columns, raw.items is not None)
     notices = list(raw.notices)
     given = {key: _located(folder, value) for key, value in (features or {}).items()}
     graphs = {key: _located(folder, value) for key, value in (neighbours or {}).items()}
@@ -94,8 +98,8 @@ def dataset_from_frames(
     events: Mapping[str, float] | None = None,
     merge: Merge = "max",
     allow_unknown_items: bool = False,
-) -> tuple[Dataset, list[str]]:
-    """The data set of tables in memory, and notices.
+) -> Dataset:
+    """The data set of tables in memory; notices for people go to the log.
 
     ``interactions`` and ``items`` are polars, pandas or Arrow tables or mappings of columns. ``features``
     maps a modality to an array [items, width] in the order of ``items`` (or of integer ids 0..n-1 without
@@ -108,10 +112,14 @@ def dataset_from_frames(
     cards = None
     if items is not None:
         cards = clean_items(as_frame(items, "items"), columns, None, "items")
+    _expect_items_for(columns, cards is not None)
     vectors = {key: vectors_from(source, key) for key, source in (features or {}).items()}
     graphs = {key: _graph_from(source, key) for key, source in (neighbours or {}).items()}
     raw = RawData(name, clean, cards, vectors, graphs, notices=tuple(notices))
-    return assemble(raw, EventRules(min_rating, events or None, merge), allow_unknown_items)
+    dataset, told = assemble(raw, EventRules(min_rating, events or None, merge), allow_unknown_items)
+    for notice in told:
+        _log.info("%s", notice)
+    return dataset
 
 
 def open_or_read(path: str | Path) -> tuple[Dataset, list[str]]:
@@ -143,7 +151,7 @@ def _read_folder(folder: Path, reading: Reading) -> RawData:
         present = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
         raise DataError(
             f"{folder} has no interactions: expected interactions.csv (.tsv, .parquet) or a .inter file; it "
-            f"has {present}"
+            f"has {present}. Name the file to read if it is called otherwise"
         )
     if recbole.has_typed_header(files[0]):
         return recbole.read_recbole(recbole.one_set(files), reading)
@@ -158,6 +166,13 @@ def _known_roles(columns: Mapping[str, str]) -> Mapping[str, str]:
         if role not in known:
             raise ConfigError(f"there is no column role {role!r}{nearest(role, known)}")
     return columns
+
+
+def _expect_items_for(columns: Mapping[str, str], there_are_items: bool) -> None:
+    """Refuse columns of an item table where there is none; ignoring them would hide the slip."""
+    idle = [role for role in columns if role not in EVENT_COLUMNS]
+    if idle and not there_are_items:
+        raise ConfigError(f"a column for the {idle[0]} was given but there is no item table to take it from")
 
 
 def _graph_from(source: Any, name: str) -> ItemNeighbours:
@@ -180,16 +195,20 @@ def _usual_place(modality: tuple[str, VectorTable]) -> tuple[int, str]:
 
 
 def _given_vectors(files: Mapping[str, Path], raw: RawData) -> dict[str, VectorTable]:
-    for file in files.values():
-        if raw.items is not None and not raw.rows_are_ids:
+    vectors = {modality: read_vectors(file, modality) for modality, file in files.items()}
+    for modality, file in files.items():
+        if raw.rows_are_ids:
+            check_freshness(file, range(len(vectors[modality].values)))
+        elif raw.items is not None:
             check_freshness(file, raw.items["item"].to_list())
-    return {modality: read_vectors(file, modality) for modality, file in files.items()}
+    return vectors
 
 
 def _left_out_files(folder: Path, taken: list[Path]) -> list[str]:
     """Notices on vector and graph files of the folder that nobody named and no rule took."""
     known = {path.resolve() for path in taken}
-    free = [path.name for path in sorted(folder.iterdir()) if path.resolve() not in known]
+    files = sorted([*folder.glob("*"), *folder.glob("features/*")])
+    free = [path.relative_to(folder).as_posix() for path in files if path.resolve() not in known]
     notices = []
     vectors = [name for name in free if name.endswith((".npy", ".safetensors"))]
     if vectors:

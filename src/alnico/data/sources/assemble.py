@@ -141,7 +141,7 @@ def assemble(raw: RawData, rules: EventRules, allow_unknown_items: bool) -> tupl
     )
     without = int((dataset.interactions.item_degrees == 0).sum())
     if without:
-        notices.append(f"{without} items have no interactions; they are kept")
+        notices.append(f"no interactions with {without} of {len(names)} items; they are kept")
     return dataset, notices
 
 
@@ -177,7 +177,7 @@ def _chosen_events(events: pl.DataFrame, rules: EventRules, notices: list[str]) 
         notices.append(f"{n_merged} repeated interactions were merged into the first of their user and item")
     if n_torn:
         notices.append(
-            f"{n_torn} repeated interactions stood in several parts of the split; the earliest part counts"
+            f"{n_torn} pairs of user and item stood in several parts of the split; the earliest part counts"
         )
     if "label" in merged.columns and not (merged["label"] == TRAIN).any():
         raise DataError("no interaction is labelled for training (0); the training part would be empty")

@@ -44,6 +44,10 @@ def clean_events(
     cleaners = {"time": seconds, "label": parts, "rating": numbers, "weight": numbers, "event": words}
     clean = {}
     for role, column in roles.items():
+        if table[column].dtype.is_nested():
+            raise DataError(
+                f"{where}, column {column!r} ({role}) holds lists or records; expected plain values"
+            )
         clean[role] = cleaners.get(role, outside_ids)(table[column], where)
     return pl.DataFrame({role: series.alias(role) for role, series in clean.items()}), notices
 
@@ -72,7 +76,7 @@ def seconds(values: pl.Series, where: str) -> pl.Series:
         stamps = values.cast(pl.Float64, strict=False)
         if stamps.is_null().all():
             stamps = _dates_as_seconds(values)
-    elif values.dtype.is_temporal():
+    elif isinstance(values.dtype, pl.Date | pl.Datetime):
         stamps = values.cast(pl.Datetime("us")).dt.timestamp("us") / 1e6
     else:
         stamps = values.cast(pl.Float64)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from alnico.data.neighbours import ItemNeighbours
@@ -164,24 +165,33 @@ def check_freshness(path: Path, ids: Sequence[int | str]) -> None:
         raise DataError(f"{note} is not a JSON record; delete it or run `alnico encode` again") from error
     if written is not None and written != item_ids_digest(ids):
         raise DataError(
-            f"features {path} were made for another list of items than the item table now holds; "
-            "run `alnico encode` again"
+            f"features {path} were made for another list of items than there is now, or for another order of "
+            "them; run `alnico encode` again"
         )
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
     try:
-        return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
     except _UNREADABLE as error:
         raise DataError(f"{path} cannot be read as .npy: {_reason(error)}") from error
+    # Nobody else holds it: read-only, it need not be copied again on its way into the data set.
+    array.flags.writeable = False
+    return array
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (*_UNREADABLE, AttributeError) as error:
+        # Opened here: numpy would leave the file open if it is no archive after all.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            loaded = {name: archive[name] for name in archive.files} if isinstance(archive, NpzFile) else {}
+    except _UNREADABLE as error:
         raise DataError(f"{path} cannot be read as .npz: {_reason(error)}") from error
+    arrays = {name: array for name, array in loaded.items() if isinstance(array, np.ndarray)}
+    if not arrays:
+        raise DataError(f"{path} is not an .npz archive with arrays in it; save it with numpy.savez")
+    return arrays
 
 
 def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:

@@ -15,6 +15,7 @@ PAPER: dict[str, Any] = {
     "router_input": "behaviour",
     "router_scale": 1.0,
     "head": "concat",
+    "modality_dropout": 0.0,
     "bpr": "sum",
     "regulariser": "all_l2",
     "trigger_unit": "step",
@@ -54,8 +55,9 @@ class MagnetConfig(ModelConfig):
     """Rows of the raw vectors: scaled to length one, as they are, or each column to mean 0 and deviation 1."""
     features_trainable: bool = False
     """Whether the raw vectors are moved by training."""
-    cue_scale: Literal["none", "balanced"] = "balanced"
-    """balanced: each cue keeps its direction and takes the mean length of the identity vectors."""
+    cue_scale: Literal["none", "unit", "balanced"] = "balanced"
+    """balanced: one factor per modality and side gives cues the mean length of the identities; unit: every cue gets
+    just that length, which throws away that a scattered history has a short mean."""
     leave_one_out: bool = True
     """Whether the user's pool leaves out the positive item of the training pair."""
 
@@ -89,7 +91,11 @@ class MagnetConfig(ModelConfig):
     head: Literal["hadamard", "concat"] = "hadamard"
     """phi and Score: element-wise product of expert maps, or one layer on the concatenation."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """p_d, on cues, on the router's hidden layer and on expert inputs."""
+    """p_d, on cues and on the router's hidden layer."""
+
+    modality_dropout: float = Field(0.3, ge=0, lt=1)
+    """Share of training pairs that do without a given part (behaviour or a modality), drawn per part; the rest of the
+    template is scaled up, so that every part learns to speak alone."""
 
     bpr: Literal["mean", "sum"] = "mean"
     """Reduction of Eq. (27)."""
@@ -138,4 +144,6 @@ class MagnetConfig(ModelConfig):
             raise ValueError("families names a family twice")
         if self.features_trainable and self.router_input == "coherence":
             raise ValueError("router_input = 'coherence' needs features that stay as they are; use 'behaviour'")
+        if self.feature_input != "unit" and self.router_input == "coherence":
+            raise ValueError("router_input = 'coherence' compares vectors of length one; use feature_input = 'unit'")
         return self

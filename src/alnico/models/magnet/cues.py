@@ -134,6 +134,23 @@ def make_projection(width: int, config: MagnetConfig) -> nn.Module:
     return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
 
 
-def balanced_cue(vectors: Float[Tensor, "rows width"], length: Float[Tensor, ""]) -> Float[Tensor, "rows width"]:
-    """The same directions at one length; templates weigh parts by fixed shares, which needs parts of equal size."""
-    return functional.normalize(vectors, dim=1) * length
+def mean_length(
+    vectors: Float[Tensor, "rows width"], present: Bool[Tensor, " rows"], share: Float[Tensor, " rows"]
+) -> Float[Tensor, ""]:
+    """Mean Euclidean length of the present rows, each weighing ``share``; detached."""
+    weights = share * present
+    return (vectors.detach().norm(dim=1) * weights).sum() / weights.sum().clamp(min=1e-12)
+
+
+def scaled_cue(
+    vectors: Float[Tensor, "rows width"], how: str, length: Float[Tensor, ""], own_length: Float[Tensor, ""]
+) -> Float[Tensor, "rows width"]:
+    """Cues brought to the identities' size, so that a template's fixed shares mean what they say.
+
+    ``length`` is the identities' mean length, ``own_length`` that of these cues. See ``MagnetConfig.cue_scale``.
+    """
+    if how == "unit":
+        return functional.normalize(vectors, dim=1) * length
+    if how == "balanced":
+        return vectors * (length / own_length.clamp(min=1e-12))
+    return vectors

@@ -1,6 +1,6 @@
 """MAGNET: two graph views, modality cues, template experts, a sparse router, and training in two stages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from alnico.contracts import Batch, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, Step, TrainableRecommender, TrainingData, batch_mean
 from alnico.data.interactions import Interactions
 from alnico.graphs.augment import InducedEdges, induce_edges
 from alnico.graphs.content import nearest_neighbours
 from alnico.graphs.graph import Graph, symmetric_graph
 from alnico.models.magnet.config import MagnetConfig
-from alnico.models.magnet.cues import Cue, ModalityCues, balanced_cue
+from alnico.models.magnet.cues import Cue, ModalityCues, mean_length, scaled_cue
 from alnico.models.magnet.heads import make_head
 from alnico.models.magnet.router import Router, confidence_loss, coverage_loss, routing_facts, sparse_gate
 from alnico.models.magnet.scorer import ContentReader, MagnetScorer, Side
@@ -175,20 +175,43 @@ class Magnet(TrainableRecommender):
         return fixed
 
     def _mixed(
-        self, z: Float[Tensor, "rows width"], cues: list[Cue], known: Tensor, length: Tensor
+        self,
+        z: Float[Tensor, "rows width"],
+        cues: list[Cue],
+        known: Tensor,
+        lengths: Float[Tensor, " parts"],
+        kept: Float[Tensor, "rows parts"],
     ) -> Float[Tensor, "experts rows width"]:
         """x(w_e) of every expert; absent parts are left out and the others' shares scaled up (Eqs. 9, 10)."""
-        vectors = [cue.vectors for cue in cues]
-        if self.config.cue_scale == "balanced":
-            vectors = [balanced_cue(vector, length) for vector in vectors]
+        vectors = [
+            scaled_cue(cue.vectors, self.config.cue_scale, lengths[0], own)
+            for cue, own in zip(cues, lengths[1:], strict=True)
+        ]
         parts = torch.stack([z, *(self.dropout(vector) for vector in vectors)], dim=1)
-        present = torch.stack([known, *(cue.present for cue in cues)], dim=1).float()
+        present = torch.stack([known, *(cue.present for cue in cues)], dim=1).float() * kept
         if self.fusion is not None:
             scaled = parts * (present * present.shape[1] / present.sum(1, keepdim=True).clamp(min=1))[:, :, None]
-            return self.dropout(scaled.flatten(1) @ self.fusion.T)[None]
+            return (scaled.flatten(1) @ self.fusion.T)[None]
         weights = renormalised(self.templates(), present)
-        mixed: Tensor = self.dropout(torch.bmm(weights, parts)).transpose(0, 1)
-        return mixed
+        return torch.bmm(weights, parts).transpose(0, 1)
+
+    def _kept_parts(self, n_pairs: int) -> Float[Tensor, "pairs parts"]:
+        """Which parts each pair may use this time; at least one."""
+        n_parts, rate = 1 + len(self.names), self.config.modality_dropout
+        if not self.training or rate == 0:
+            return torch.ones(n_pairs, n_parts, device=self.users.weight.device)
+        draws = torch.rand(n_pairs, n_parts, device=self.users.weight.device)
+        kept = (draws >= rate).float()
+        # Where all are drawn out, the luckiest stays.
+        kept.scatter_(1, draws.argmax(1, keepdim=True), 1.0)
+        return kept
+
+    @staticmethod
+    def _lengths(z: Float[Tensor, "rows width"], cues: list[Cue], known: Tensor) -> Float[Tensor, " parts"]:
+        """Mean lengths of identities and of each cue over these rows."""
+        even = torch.ones(len(z), device=z.device)
+        own = [mean_length(cue.vectors, cue.present, even) for cue in cues]
+        return torch.stack([mean_length(z, known, even), *own])
 
     def loss_terms(self, batch: Batch) -> Step:
         """Algorithm 2, one step: all terms of Eq. (32) on one batch."""
@@ -200,14 +223,19 @@ class Magnet(TrainableRecommender):
         users, positives, negatives = z_rows[place].chunk(3)
         left_out = batch.positives if config.leave_one_out else None
         user_cues = [cue.users(batch.users, left_out) for cue in self._cue_list()]
-        user_length = users.detach().norm(dim=1).mean()
-        item_length = positives.detach().norm(dim=1).mean()
-        left = self.head.user_side(self._mixed(users, user_cues, self.user_known[batch.users], user_length))
+        known = self.user_known[batch.users]
+        kept = self._kept_parts(len(batch))
+        lengths = self._lengths(users, user_cues, known)
+        left = self.head.user_side(self._mixed(users, user_cues, known, lengths, kept))
         user_part = self._user_logits(users, batch.users, left_out)
         scores, gates, routings = [], [], []
         for z, items in ((positives, batch.positives), (negatives, batch.negatives)):
             cues = [cue.items(items) for cue in self._cue_list()]
-            right = self.head.item_side(self._mixed(z, cues, self.item_reached[items], item_length))
+            if items is batch.positives:
+                # One measure for both: negatives are less popular and shorter, and a factor of their own would
+                # tell the model which is which.
+                lengths = self._lengths(z, cues, self.item_reached[items])
+            right = self.head.item_side(self._mixed(z, cues, self.item_reached[items], lengths, kept))
             expert_scores = self.head.pair_scores(left, right)
             if self.router is None or user_part is None:
                 scores.append(expert_scores[:, 0])
@@ -246,7 +274,7 @@ class Magnet(TrainableRecommender):
             facts = routing_facts(routing, gate)
         stage = self.stage
         cover, sharpen = stage_weights(stage.stage, facts["entropy"], self.config)
-        terms["coverage"] = cover * coverage_loss(routing.mean(0))
+        terms["coverage"] = cover * coverage_loss(batch_mean(routing))
         terms["confidence"] = sharpen * confidence_loss(routing)
         return {**facts, "stage": stage.stage, "window_count": stage.count}
 
@@ -269,8 +297,21 @@ class Magnet(TrainableRecommender):
         dense = [p for name, p in self.named_parameters() if not name.startswith(("users.", "items."))]
         return squares + torch.stack([parameter.pow(2).sum() for parameter in dense]).sum() / 2
 
+    def parameter_groups(self) -> Mapping[str, Sequence[nn.Parameter]]:
+        """identities: the ID tables; content: projections (and trainable vectors); routing: router and learned
+        templates; head: expert maps and readout. Dense maps see every pair of every batch and move far faster than
+        a single identity, so a plan may want to slow them down."""
+        groups: dict[str, list[nn.Parameter]] = {"identities": [], "content": [], "routing": [], "head": []}
+        homes = {"users": "identities", "items": "identities", "cues": "content", "head": "head", "fusion": "head"}
+        for name, parameter in self.named_parameters():
+            groups[homes.get(name.split(".")[0], "routing")].append(parameter)
+        return {name: members for name, members in groups.items() if members}
+
     def inert_parameters(self) -> frozenset[str]:
-        return frozenset({"head.offset"}) if self.config.head == "concat" else frozenset()
+        if self.config.head == "concat":
+            return frozenset({"head.offset"})
+        # With a single expert the item's bias adds the same to a positive and to its negative.
+        return frozenset() if self.config.mixture else frozenset({"head.item_bias"})
 
     # -- the finished model ------------------------------------------------------------------------
 
@@ -285,17 +326,14 @@ class Magnet(TrainableRecommender):
         everything = torch.arange(len(items), device=z.device)
         user_cues = [cue.users(everyone) for cue in self._cue_list()]
         item_cues = [cue.items(everything) for cue in self._cue_list()]
-        # The mean length that a batch of training pairs has on average.
-        user_length = (users.norm(dim=1) * self.user_share).sum()
-        item_length = (items.norm(dim=1) * self.item_share).sum()
         coherence = None
         if self.config.router_input == "coherence":
             coherence = torch.stack([cue.coherence(everyone) for cue in self._cue_list()], dim=1)
         scorer = MagnetScorer(
             self.config,
             self.names,
-            Side.of(users, user_cues, self.user_known, user_length, coherence),
-            Side.of(items, item_cues, self.item_reached, item_length, None),
+            Side.of(users, user_cues, self.user_known, self.user_share, coherence),
+            Side.of(items, item_cues, self.item_reached, self.item_share, None),
             self.templates().detach().clone(),
             self._content_readers(),
             {name: value.detach().clone() for name, value in self.named_parameters() if name.startswith(FINISHED)},

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from alnico.contracts import batch_mean
+
 
 class Router(nn.Module):
     """Logits over experts for a pair; a user part and an item part that add up before any non-linearity.
@@ -67,7 +69,7 @@ def coverage_loss(mean_routing: Float[Tensor, " experts"]) -> Float[Tensor, ""]:
 
 def confidence_loss(routing: Float[Tensor, "pairs experts"]) -> Float[Tensor, ""]:
     """Mean entropy of the single pairs' routing. Implements: Eq. (30)."""
-    return entropy(routing).mean()
+    return batch_mean(entropy(routing))
 
 
 def routing_facts(
@@ -82,7 +84,7 @@ def routing_facts(
     """
     n_experts = routing.shape[1]
     ceiling = max(float(torch.tensor(float(n_experts)).log()), 1e-12)
-    mean = routing.mean(0)
+    mean = batch_mean(routing)
     total = float(entropy(mean))
     largest = routing.topk(min(3, n_experts), dim=1).values
     gap = float((largest[:, 0] - largest[:, 1]).mean()) if n_experts > 1 else 1.0

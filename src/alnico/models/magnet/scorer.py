@@ -18,7 +18,7 @@ from alnico.data.features import ItemFeatures
 from alnico.errors import DataError
 from alnico.kernels.routed_ranking import routed_concat_scores, routed_scores
 from alnico.models.magnet.config import MagnetConfig
-from alnico.models.magnet.cues import Cue, Scale, balanced_cue, make_projection, prepared
+from alnico.models.magnet.cues import Cue, Scale, make_projection, mean_length, prepared, scaled_cue
 from alnico.models.magnet.heads import ConcatHead, HadamardHead, make_head
 from alnico.models.magnet.router import Router, sparse_gate
 from alnico.models.magnet.templates import BEHAVIOUR, expert_pool, renormalised
@@ -28,18 +28,21 @@ from alnico.models.magnet.templates import BEHAVIOUR, expert_pool, renormalised
 class Side:
     """All users or all items: identities z [n, d], cues h [n, modalities, d], presence [n, parts].
 
-    ``length`` is what balanced cues are scaled to; ``coherence`` [n, modalities] is the users' extra router input.
+    ``length`` and ``cue_lengths`` [modalities] are the mean lengths of identities and cues, each row weighing as
+    often as it stands in training pairs, which is how a training batch measures them. ``coherence``
+    [n, modalities] is the users' extra router input.
     """
 
     z: Float[Tensor, "rows width"]
     cues: Float[Tensor, "rows modalities width"]
     present: Float[Tensor, "rows parts"]
     length: Float[Tensor, ""]
+    cue_lengths: Float[Tensor, " modalities"]
     coherence: Float[Tensor, "rows modalities"] | None
 
     @classmethod
     def of(
-        cls, z: Tensor, cues: Sequence[Cue], known: Tensor, length: Tensor, coherence: Tensor | None
+        cls, z: Tensor, cues: Sequence[Cue], known: Tensor, share: Tensor, coherence: Tensor | None
     ) -> "Side":
         """Copies, detached from training."""
         present = torch.stack([known, *(cue.present for cue in cues)], dim=1).float()
@@ -48,7 +51,8 @@ class Side:
             z.detach().clone(),
             stacked.detach().clone(),
             present,
-            length.detach().clone(),
+            mean_length(z, known, share),
+            torch.stack([mean_length(cue.vectors, cue.present, share) for cue in cues]),
             None if coherence is None else coherence.detach().clone(),
         )
 
@@ -60,12 +64,19 @@ class Side:
             self.cues.to(device),
             self.present.to(device),
             self.length.to(device),
+            self.cue_lengths.to(device),
             coherence,
         )
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
         """By name, for storing."""
-        named = {"z": self.z, "cues": self.cues, "present": self.present, "length": self.length}
+        named = {
+            "z": self.z,
+            "cues": self.cues,
+            "present": self.present,
+            "length": self.length,
+            "cue_lengths": self.cue_lengths,
+        }
         if self.coherence is not None:
             named["coherence"] = self.coherence
         return {f"{prefix}.{name}": tensor for name, tensor in named.items()}
@@ -73,8 +84,8 @@ class Side:
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], prefix: str) -> "Side":
         """What ``tensors`` described."""
-        fields = [tensors[f"{prefix}.{name}"] for name in ("z", "cues", "present", "length")]
-        return cls(fields[0], fields[1], fields[2], fields[3], tensors.get(f"{prefix}.coherence"))
+        own = _under(tensors, f"{prefix}.")
+        return cls(own["z"], own["cues"], own["present"], own["length"], own["cue_lengths"], own.get("coherence"))
 
 
 @dataclass(frozen=True)
@@ -164,10 +175,11 @@ class MagnetScorer(ExplainingScorer):
     # -- sides ---------------------------------------------------------------------------------------
 
     def _part_vectors(self, side: Side, rows: Tensor) -> Float[Tensor, "rows parts width"]:
-        cues = side.cues[rows]
-        if self.config.cue_scale == "balanced":
-            cues = balanced_cue(cues.flatten(0, 1), side.length).view_as(cues)
-        return torch.cat([side.z[rows][:, None], cues], dim=1)
+        cues = [
+            scaled_cue(side.cues[rows, place], self.config.cue_scale, side.length, side.cue_lengths[place])
+            for place in range(len(self.names))
+        ]
+        return torch.stack([side.z[rows], *cues], dim=1)
 
     def _mixed(
         self, parts: Float[Tensor, "rows parts width"], present: Float[Tensor, "rows parts"]
@@ -211,11 +223,11 @@ class MagnetScorer(ExplainingScorer):
             scale = self.router.scale
             return self._mix(left, scale * user_part, scale * self._item_part)
         # One hidden layer does not separate: each user's logits over all items are formed in turn.
-        rows = []
+        out = torch.empty((len(users), self.n_items), device=self.device)
         for row in range(len(users)):
             logits = self.router.logits(user_part[row] + self._item_part)
-            rows.append(self._mix(left[:, row : row + 1], torch.zeros_like(logits[:1]), logits))
-        return torch.cat(rows)
+            out[row] = self._mix(left[:, row : row + 1], torch.zeros_like(logits[:1]), logits)[0]
+        return out
 
     def _mix(self, left: Tensor, user_logits: Tensor, item_logits: Tensor) -> Float[Tensor, "batch items"]:
         k = min(self.config.experts_per_pair, len(left))
@@ -259,7 +271,9 @@ class MagnetScorer(ExplainingScorer):
         """The score when only the parts in ``own`` are the item's and the others are the catalogue's mean."""
         parts = self._part_vectors(self.items, items)
         kept = torch.tensor([float(part in own) for part in range(len(self.parts))], device=self.device)
-        blended = parts * kept[:, None] + self._mean_parts * (1 - kept)[:, None]
+        # A part that the item lacks has no share in its score: there is nothing to take away.
+        kept = torch.where(self.items.present[items] > 0, kept, 1.0)[:, :, None]
+        blended = parts * kept + self._mean_parts * (1 - kept)
         return self._pair_arithmetic(users, blended, items)[3]
 
     @torch.no_grad()
@@ -276,7 +290,7 @@ class MagnetScorer(ExplainingScorer):
         cues = (self.users.cues[own] * counts - self.items.cues[rows] * has) / rest.clamp(min=1)
         present = torch.cat([self.users.present[own][:, :1], (rest[:, :, 0] > 0).float()], dim=1)
         coherence = None if self.users.coherence is None else self.users.coherence[own]
-        altered = Side(self.users.z[own], cues, present, self.users.length, coherence)
+        altered = replace(self.users, z=self.users.z[own], cues=cues, present=present, coherence=coherence)
         everyone = torch.arange(len(rows), device=self.device)
         return self._with(users=altered).score_pairs(everyone, torch.full_like(rows, item))
 
@@ -309,7 +323,7 @@ class MagnetScorer(ExplainingScorer):
             if coherence is not None:
                 for place, name in enumerate(self.names):
                     coherence[row, place] = self._coherence(name, rows[has[:, 1 + place] > 0])
-        return self._with(users=Side(z, cues, present, self.users.length, coherence))
+        return self._with(users=replace(self.users, z=z, cues=cues, present=present, coherence=coherence))
 
     def _coherence(self, name: str, rows: Tensor) -> float:
         vectors, n = self.readers[name].vectors, len(rows)
@@ -340,12 +354,11 @@ class MagnetScorer(ExplainingScorer):
             present.append(torch.from_numpy(modality.present.astype(np.float32)))
             known = None if reader.vectors is None else torch.cat([reader.vectors, vectors])
             readers[name] = replace(reader, vectors=known)
-        items = Side(
-            torch.cat([self.items.z, torch.zeros((n_new, self.config.width), device=self.device)]),
-            torch.cat([self.items.cues, torch.stack(cues, dim=1)]),
-            torch.cat([self.items.present, torch.stack(present, dim=1).to(self.device)]),
-            self.items.length,
-            None,
+        items = replace(
+            self.items,
+            z=torch.cat([self.items.z, torch.zeros((n_new, self.config.width), device=self.device)]),
+            cues=torch.cat([self.items.cues, torch.stack(cues, dim=1)]),
+            present=torch.cat([self.items.present, torch.stack(present, dim=1).to(self.device)]),
         )
         return self._with(items=items, readers=readers)
 

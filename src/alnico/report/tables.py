@@ -1,0 +1,170 @@
+"""Tables of finished runs, as text, markdown, LaTeX or CSV."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Literal
+
+from alnico.experiment.results import Duel, RunRecord
+
+MEASURES = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+SHORT = {"recall": "R", "ndcg": "N", "hit_rate": "HR", "precision": "P"}
+ABSENT = "-"
+
+PUBLISHED: Mapping[str, Mapping[str, tuple[float, float, float, float]]] = {
+    "baby": {"bpr_mf": (0.0357, 0.0575, 0.0192, 0.0249), "lightgcn": (0.0479, 0.0754, 0.0257, 0.0328)}
+}
+"""Test values of ``MEASURES`` that others published, by data set and model. Source: evaluation table of MMRec."""
+
+Form = Literal["text", "markdown", "latex", "csv"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A header and rows of cells that are ready to be shown; all rows are as long as the header."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def text(self) -> str:
+        """For a terminal: first column left, the others right."""
+        lines = [self.header, *self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if column == 0 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        )
+
+    def markdown(self) -> str:
+        """For a page of the docs."""
+        ruler = ["---", *("---:" for _ in self.header[1:])]
+        lines = [[_markdown(cell) for cell in line] for line in (self.header, *self.rows)]
+        return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], ruler, *lines[1:]))
+
+    def latex(self) -> str:
+        """A tabular with booktabs rules."""
+        body = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in (self.header, *self.rows)]
+        columns = "l" + "r" * (len(self.header) - 1)
+        return "\n".join(
+            [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}"]
+        )
+
+    def csv(self) -> str:
+        """For a spreadsheet."""
+        buffer = StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows((self.header, *self.rows))
+        return buffer.getvalue()
+
+
+def _markdown(cell: str) -> str:
+    return cell.replace("|", r"\|")
+
+
+def _latex(cell: str) -> str:
+    return cell.translate(_LATEX)
+
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    }
+)
+
+
+def measures_table(records: Sequence[RunRecord]) -> Table:
+    """Validation and test measures and costs of the runs, in the order given."""
+    header = (
+        "run",
+        *(f"{part} {short(metric)}" for part in ("valid", "test") for metric in MEASURES),
+        "s/epoch",
+        "best epoch",
+        "epochs",
+        "peak MB",
+    )
+    return Table(header, tuple((record.label, *_measures(record), *_costs(record)) for record in records))
+
+
+def test_table(records: Sequence[RunRecord]) -> Table:
+    """Test measures and training time of the runs: what fits a narrow screen."""
+    header = ("model", *(short(metric) for metric in MEASURES), "epochs", "s/epoch")
+    rows = [
+        (
+            record.label,
+            *(number(record.measure("test", metric)) for metric in MEASURES),
+            _count(record.result.get("epochs")),
+            _seconds(record),
+        )
+        for record in records
+    ]
+    return Table(header, tuple(rows))
+
+
+def duel_table(fought: Sequence[Duel]) -> Table:
+    """Paired comparisons, one per row."""
+    header = ("against", "measure", "difference", "95 % interval", "p", "p (Holm)", "detectable", "wins", "ties", "losses")
+    rows = []
+    for duel in fought:
+        told = duel.comparison
+        low, high = told.interval
+        rows.append(
+            (
+                f"{duel.first} - {duel.second}",
+                told.metric,
+                f"{told.difference:+.4f}",
+                f"{low:+.4f} .. {high:+.4f}",
+                p_cell(told.p_value),
+                p_cell(duel.p_holm),
+                f"{told.smallest_detectable_effect:.4f}",
+                str(told.wins),
+                str(told.ties),
+                str(told.losses),
+            )
+        )
+    return Table(header, tuple(rows))
+
+
+def short(metric: str) -> str:
+    """``recall@20`` as R@20."""
+    kind, _, cutoff = metric.partition("@")
+    return f"{SHORT.get(kind, kind)}@{cutoff}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A measure for a cell."""
+    return ABSENT if value is None else f"{value:.{digits}f}"
+
+
+def p_cell(value: float) -> str:
+    """A p value for a cell."""
+    return "<.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _measures(record: RunRecord) -> list[str]:
+    parts: tuple[Literal["valid", "test"], ...] = ("valid", "test")
+    return [number(record.measure(part, metric)) for part in parts for metric in MEASURES]
+
+
+def _costs(record: RunRecord) -> list[str]:
+    result = record.result
+    trained = bool(result.get("epochs"))
+    return [
+        _seconds(record),
+        _count(result.get("best_epoch")) if trained else ABSENT,
+        _count(result.get("epochs")),
+        f"{result['peak_memory_bytes'] / 2**20:.0f}",
+    ]
+
+
+def _seconds(record: RunRecord) -> str:
+    return number(record.result.get("train_seconds_per_epoch"), 2) if record.result.get("epochs") else ABSENT
+
+
+def _count(value: object) -> str:
+    return str(value) if value else ABSENT

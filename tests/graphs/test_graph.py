@@ -1,0 +1,106 @@
+"""Normalisation and pooling, by hand and against the published formula."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+import worlds
+from alnico.errors import DataError
+from alnico.graphs.graph import mean_pooling, symmetric_graph
+
+
+def dense(graph):
+    """The graph's matrix written out."""
+    return graph.propagate(torch.eye(graph.shape[1])).numpy()
+
+
+def ints(*values):
+    """Node numbers."""
+    return np.array(values, dtype=np.int64)
+
+
+def test_two_users_and_two_items_by_hand():
+    # User 0 took both items, user 1 took item 0: degrees 2, 1 and 2, 1.
+    graph = symmetric_graph(ints(0, 0, 1), ints(0, 1, 0), 2, 2)
+    # Edge (0, 0): 1 / sqrt(2 * 2). Edge (0, 1): 1 / sqrt(2 * 1). Edge (1, 0): 1 / sqrt(1 * 2).
+    half, root = 0.5, 1 / np.sqrt(2)
+    expected = [
+        [0, 0, half, root],
+        [0, 0, root, 0],
+        [half, root, 0, 0],
+        [root, 0, 0, 0],
+    ]
+    np.testing.assert_allclose(dense(graph), expected, rtol=1e-6)
+    assert graph.normalisation == "symmetric"
+    assert graph.n_entries == 6
+
+
+def test_graph_is_the_published_formula():
+    train = worlds.scattered(seed=3, n_users=30, n_items=20).split.train
+    graph = symmetric_graph(train.users, train.items, 30, 20)
+    # D^-1/2 A D^-1/2 with the bipartite adjacency A, as LightGCN prints it.
+    taken = sparse.csr_matrix((np.ones(len(train)), (train.users, train.items)), shape=(30, 20))
+    adjacency = sparse.bmat([[None, taken], [taken.T, None]]).toarray()
+    degrees = adjacency.sum(1)
+    roots = np.divide(1, np.sqrt(degrees), out=np.zeros(50), where=degrees > 0)
+    np.testing.assert_allclose(dense(graph), roots[:, None] * adjacency * roots[None, :], atol=1e-6)
+
+
+def test_nodes_without_edges_stay_without_and_nothing_stands_on_the_diagonal():
+    graph = symmetric_graph(ints(0), ints(1), 2, 3)
+    matrix = dense(graph)
+    assert matrix.diagonal().tolist() == [0] * 5
+    assert not matrix[[1, 2, 4]].any()
+    assert matrix[0, 3] == matrix[3, 0] == 1
+
+
+def test_weighted_degrees_are_sums_of_weights():
+    # User 0 took items 0 and 1 with weights 1 and 3, user 1 took item 1 with weight 1.
+    weights = np.array([1, 3, 1], dtype=np.float32)
+    matrix = dense(symmetric_graph(ints(0, 0, 1), ints(0, 1, 1), 2, 2, weights))
+    # Degrees: users 4 and 1, items 1 and 4.
+    np.testing.assert_allclose(matrix[0, 2:], [1 / np.sqrt(4 * 1), 3 / np.sqrt(4 * 4)], rtol=1e-6)
+    np.testing.assert_allclose(matrix[1, 2:], [0, 1 / np.sqrt(1 * 4)], rtol=1e-6)
+
+
+def test_unit_weights_change_nothing():
+    train = worlds.scattered().split.train
+    plain = symmetric_graph(train.users, train.items, 12, 15)
+    ones = symmetric_graph(train.users, train.items, 12, 15, np.ones(len(train), np.float32))
+    assert torch.equal(plain.matrix.values, ones.matrix.values)
+    assert torch.equal(plain.matrix.columns, ones.matrix.columns)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0])
+def test_weights_that_are_not_positive_are_refused(weight):
+    with pytest.raises(DataError, match="edge weights must be positive; found"):
+        symmetric_graph(ints(0), ints(0), 1, 1, np.array([weight], dtype=np.float32))
+
+
+def test_order_of_edges_does_not_matter():
+    train = worlds.scattered(seed=5).split.train
+    order = np.random.default_rng(0).permutation(len(train))
+    one = symmetric_graph(train.users, train.items, 12, 15)
+    other = symmetric_graph(train.users[order], train.items[order], 12, 15)
+    assert torch.equal(one.matrix.values, other.matrix.values)
+    assert torch.equal(one.matrix.columns, other.matrix.columns)
+
+
+def test_mean_pooling_by_hand():
+    pool = mean_pooling(ints(0, 0, 2), ints(0, 2, 1), 3, 3)
+    table = torch.tensor([[1.0, 2.0], [10.0, 20.0], [3.0, 6.0]])
+    # User 0 has items 0 and 2, user 1 none, user 2 item 1.
+    assert pool.propagate(table).tolist() == [[2, 4], [0, 0], [10, 20]]
+
+
+def test_mean_pooling_without_any_edge_is_zero():
+    pool = mean_pooling(ints(), ints(), 2, 3)
+    assert pool.propagate(torch.ones(3, 2)).tolist() == [[0, 0], [0, 0]]
+
+
+def test_gradient_of_mean_pooling_flows_back_to_the_items():
+    pool = mean_pooling(ints(0, 0), ints(0, 1), 1, 3)
+    table = torch.zeros(3, 1, requires_grad=True)
+    pool.propagate(table).sum().backward()
+    assert table.grad.tolist() == [[0.5], [0.5], [0.0]]

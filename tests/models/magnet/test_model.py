@@ -1,0 +1,337 @@
+"""MAGNET as a whole: against the method written plainly, against LightGCN, and step by step."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import plain
+import worlds
+from alnico.contracts import TrainingData
+from alnico.errors import ConfigError
+from alnico.graphs.content import nearest_neighbours
+from alnico.models.lightgcn import LightGcn
+from alnico.models.magnet.config import MagnetConfig
+from alnico.models.magnet.model import Magnet
+from alnico.models.magnet.stages import StageState
+
+SMALL = {"width": 5, "neighbours": 3, "induced": 4, "dropout": 0.3}
+READINGS = {
+    "defaults": {},
+    "paper": {"preset": "paper"},
+    "concatenation head": {"head": "concat"},
+    "router with a hidden layer": {"router": "mlp"},
+    "both": {"head": "concat", "router": "mlp"},
+    "cues as they are": {"cue_scale": "none"},
+    "cues of one length": {"cue_scale": "unit"},
+    "single view": {"views": "single"},
+    "router on behaviour": {"router_input": "behaviour", "router_scale": 5.0},
+    "learned templates": {"templates": "learned"},
+    "no mixture": {"mixture": False},
+    "no mixture, concatenation head": {"mixture": False, "head": "concat"},
+    "replicas": {"replicas": 2, "experts_per_pair": 5},
+    "two families": {"families": ("balanced", "complementary"), "delta": 0.8},
+    "one expert per pair": {"experts_per_pair": 1},
+    "all experts": {"experts_per_pair": 9},
+    "content first": {"auxiliary_order": "content_first", "delta": 0.9},
+    "projection by a network": {"projection": "mlp"},
+    "weighed induced edges": {"induced_weight": "visibility"},
+    "visibility by neighbours": {"visibility": "neighbours", "layers": 3},
+}
+
+
+def world(**changes):
+    """Random pairs, absent content, two items and a user without training pairs."""
+    return worlds.scattered(**{"seed": 11, "absent_share": 0.25, "idle_users": 1, **changes})
+
+
+def built(settings=None, made=None):
+    """A shaken model and its data."""
+    data = (made or world()).data
+    config = MagnetConfig(**{**SMALL, **(settings or {})})
+    return plain.shaken(Magnet.build(config, data, np.random.default_rng(0))), data
+
+
+def plainly(model, data, **more):
+    """The same model in plain form."""
+    lists = {name: nearest_neighbours(m, model.config.neighbours) for name, m in data.features.items()}
+    return plain.PlainMagnet(model, data, lists, **more)
+
+
+def all_pairs(train, seed=0):
+    """Every training pair once, with a random negative."""
+    rng = np.random.default_rng(seed)
+    pairs = list(zip(train.users.tolist(), train.items.tolist(), strict=True))
+    free = {u: np.setdiff1d(train.items, train.of_user(u)) for u in set(train.users.tolist())}
+    return [(u, i, int(rng.choice(free[u]))) for u, i in pairs]
+
+
+# -- Algorithm 1 -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", READINGS.values(), ids=READINGS)
+def test_scores_are_those_of_the_method_written_plainly(settings):
+    model, data = built(settings)
+    expected = plainly(model, data).table()
+    scorer = model.scorer()
+    everyone = torch.arange(scorer.n_users)
+    np.testing.assert_allclose(scorer.scores(everyone).numpy(), expected, atol=2e-4, rtol=2e-4)
+    users, items = (side.flatten() for side in torch.meshgrid(everyone, torch.arange(scorer.n_items), indexing="ij"))
+    pairs = scorer.score_pairs(users, items).reshape(expected.shape)
+    np.testing.assert_allclose(pairs.numpy(), expected, atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("widths", [{"look": 3}, {"look": 3, "sound": 4, "text": 2}], ids=["one", "three"])
+def test_any_number_of_modalities_scores_as_written_plainly(widths):
+    model, data = built({"delta": 0.7}, world(widths=widths))
+    assert len(model.experts) == 3 * (len(widths) + 1)
+    found = model.scorer().scores(torch.arange(13)).numpy()
+    np.testing.assert_allclose(found, plainly(model, data).table(), atol=2e-4, rtol=2e-4)
+
+
+def test_given_item_graphs_replace_computed_neighbours_and_are_cut_to_size():
+    made = world()
+    rng = np.random.default_rng(0)
+    rows = [[(int(j), 0.5) for j in rng.permutation(np.delete(np.arange(15), i))[:4]] for i in range(15)]
+    given = worlds.neighbour_lists(rows, 4)
+    data = replace(made.data, neighbours={"image": given})
+    model = plain.shaken(Magnet.build(MagnetConfig(**SMALL), data, np.random.default_rng(0)))
+    lists = {"image": given.first(3), "text": nearest_neighbours(data.features["text"], 3)}
+    found = model.scorer().scores(torch.arange(13)).numpy()
+    np.testing.assert_allclose(found, plain.PlainMagnet(model, data, lists).table(), atol=2e-4, rtol=2e-4)
+
+
+def test_without_content_there_is_no_magnet():
+    data = TrainingData(world().split.train, worlds.features(15))
+    with pytest.raises(ConfigError, match="needs at least one content modality"):
+        Magnet.build(MagnetConfig(**SMALL), data, np.random.default_rng(0))
+
+
+# -- one step of training (Algorithm 2) ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leave_one_out", [False, True], ids=["whole pools", "leave one out"])
+@pytest.mark.parametrize("settings", READINGS.values(), ids=READINGS)
+def test_the_training_score_of_all_pairs_is_the_finished_models(settings, leave_one_out):
+    model, data = built({**settings, "leave_one_out": leave_one_out})
+    triples = all_pairs(data.interactions)
+    judge = plainly(model, data, leave_one_out=leave_one_out)
+    losses = []
+    for user, positive, negative in triples:
+        out = positive if leave_one_out else None
+        # The same pool of the user for the positive and for its negative.
+        gap = judge.score(user, positive, out) - judge.score(user, negative, out)
+        losses.append(math.log1p(math.exp(-gap)))
+    expected = sum(losses) if model.config.bpr == "sum" else sum(losses) / len(losses)
+    # All training pairs in one batch: the lengths that cues are scaled by are then those of the finished model.
+    step = model.eval().loss_terms(worlds.batch(triples))
+    assert step.terms["bpr"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_routing_terms_look_at_positive_pairs_only():
+    model, data = built({"routing": 0.4, "schedule": "constant", "leave_one_out": False, "coverage_floor": None})
+    triples = all_pairs(data.interactions)[:10]
+    judge = plainly(model, data)
+    routing = np.array([judge.routing(user, positive) for user, positive, _ in triples])
+    mean = routing.mean(0)
+    total = -(mean * np.log(mean)).sum()
+    model.eval()
+    step = model.loss_terms(worlds.batch(triples))
+    # Stage 1: coverage, KL(mean || uniform) = ln 9 - H, weighs lambda_r; confidence nothing.
+    assert step.terms["coverage"].item() == pytest.approx(0.4 * (math.log(9) - total), rel=1e-4)
+    assert step.terms["confidence"].item() == 0
+    assert step.facts["entropy"] == pytest.approx(total / math.log(9), rel=1e-5)
+    assert (step.facts["stage"], step.facts["window_count"]) == (1, 0)
+    model.stage_buffer.copy_(StageState(stage=2).to_tensor())
+    step = model.loss_terms(worlds.batch(triples))
+    single = -(routing * np.log(routing)).sum(1).mean()
+    assert step.terms["confidence"].item() == pytest.approx(0.4 * single, rel=1e-4)
+    assert step.terms["coverage"].item() == 0
+    others = [(user, positive, (negative + 1) % 13) for user, positive, negative in triples]
+    assert model.loss_terms(worlds.batch(others)).facts["entropy"] == step.facts["entropy"]
+
+
+def test_entropy_inside_the_weights_is_not_differentiated():
+    model, data = built({"schedule": "linear", "routing": 0.4, "coverage_floor": None, "leave_one_out": False})
+    triples = all_pairs(data.interactions)[:10]
+    model.eval()
+    model.loss_terms(worlds.batch(triples)).terms["coverage"].backward()
+    weighed = model.router.first.bias.grad.clone()
+    constant, _ = built({"schedule": "constant", "routing": 0.4, "coverage_floor": None, "leave_one_out": False})
+    step = constant.eval().loss_terms(worlds.batch(triples))
+    step.terms["coverage"].backward()
+    # The gradient is that of the bare term times the plain number 1 - H.
+    expected = (1 - step.facts["entropy"]) * constant.router.first.bias.grad
+    torch.testing.assert_close(weighed, expected, rtol=1e-3, atol=1e-7)
+
+
+def test_views_agree_over_the_unique_users_and_positive_items_of_the_batch():
+    model, data = built({"contrast": 0.5, "temperature": 0.4})
+    train = data.interactions
+    # User 3 and one item stand twice; they count once.
+    triples = [t for t in all_pairs(train) if t[0] in (3, 5)]
+    triples += [(u, i, n) for u, i, n in all_pairs(train) if i == triples[0][1] and u not in (3, 5)][:1]
+    judge = plainly(model, data)
+    total = 0.0
+    for nodes in ({u for u, _, _ in triples}, {i + train.n_users for _, i, _ in triples}):
+        nodes = sorted(nodes)
+        for left, right in ((judge.plain, judge.other), (judge.other, judge.plain)):
+            for own in nodes:
+                powers = [
+                    math.exp(left[own] @ right[x] / np.linalg.norm(left[own]) / np.linalg.norm(right[x]) / 0.4)
+                    for x in nodes
+                ]
+                total -= math.log(powers[nodes.index(own)] / sum(powers)) / len(nodes) / 2
+    assert model.loss_terms(worlds.batch(triples)).terms["contrast"].item() == pytest.approx(0.5 * total, rel=1e-4)
+
+
+def test_a_single_view_has_nothing_to_agree_with():
+    model, data = built({"views": "single"})
+    assert "contrast" not in model.loss_terms(worlds.batch(all_pairs(data.interactions))).terms
+
+
+def test_regularisers_by_hand():
+    triples = [(1, 2, 3), (1, 4, 5)]
+    model, _ = built({"l2": 0.1})
+    squares = {name: parameter.pow(2).sum().item() for name, parameter in model.named_parameters()}
+    users, items = model.users.weight.pow(2).sum(1), model.items.weight.pow(2).sum(1)
+    batch_part = (2 * users[1] + items[2] + items[4] + items[3] + items[5]).item() / 2
+    dense = sum(square for name, square in squares.items() if name not in ("users.weight", "items.weight"))
+    found = model.loss_terms(worlds.batch(triples)).terms["l2"].item()
+    assert found == pytest.approx(0.1 * (batch_part + dense / 2), rel=1e-4)
+    model, _ = built({"l2": 0.1, "regulariser": "all_l2"})
+    found = model.loss_terms(worlds.batch(triples)).terms["l2"].item()
+    assert found == pytest.approx(0.1 * sum(squares.values()), rel=1e-4)
+
+
+def test_event_strengths_weigh_the_ranking_term():
+    model, _ = built({"views": "single"})
+    model.eval()
+    pairs = [(1, int(model.train_set.of_user(1)[0]), 3), (2, int(model.train_set.of_user(2)[0]), 4)]
+
+    def ranking(weights):
+        return model.loss_terms(worlds.batch(pairs, weights)).terms["bpr"].item()
+
+    both = ranking([1.0, 1.0])
+    assert ranking([2.0, 0.0]) + ranking([0.0, 2.0]) == pytest.approx(2 * both, rel=1e-5)
+    assert ranking([3.0, 3.0]) == pytest.approx(3 * both, rel=1e-5)
+
+
+def test_dropout_acts_in_training_and_not_in_the_finished_model():
+    model, data = built({"dropout": 0.5, "router": "mlp"})
+    some = worlds.batch(all_pairs(data.interactions))
+    one, other = (model.train().loss_terms(some).terms["bpr"].item() for _ in range(2))
+    assert one != other
+    assert torch.equal(model.scorer().scores(torch.arange(5)), model.scorer().scores(torch.arange(5)))
+    assert model.training
+
+
+# -- graphs, stages, cold items --------------------------------------------------------------------
+
+
+def test_a_cap_thins_the_training_graph_anew_each_epoch_and_leaves_evaluation_alone():
+    model, data = built({"induced_cap": 1})
+    before = model.scorer().scores(torch.arange(12))
+    full = model.full_augmented.n_entries
+    columns = []
+    for epoch in (1, 2):
+        model.begin_epoch(epoch, np.random.default_rng(epoch))
+        # Each edge is stored twice; every one of the 12 users has a pool here.
+        assert model.augmented.n_entries == 2 * (len(data.interactions) + 12)
+        columns.append(model.augmented.matrix.columns)
+    assert model.full_augmented.n_entries == full > model.augmented.n_entries
+    assert not torch.equal(*columns)
+    assert torch.equal(model.scorer().scores(torch.arange(12)), before)
+
+
+def test_the_controller_counts_what_it_observes_and_its_state_is_saved_with_the_weights():
+    model, data = built({"trigger_unit": "step", "smoothing": 0.0, "window": 2, "entropy_threshold": 0.5})
+    for _ in range(2):
+        model.observe({"entropy": 0.9})
+    assert (model.stage.stage, model.stage.switch_step) == (2, 2)
+    assert model.end_epoch(1) == {"stage": 2, "switch_step": 2}
+    other, _ = built({"trigger_unit": "step", "smoothing": 0.0, "window": 2, "entropy_threshold": 0.5})
+    other.load_state_dict(model.state_dict())
+    assert other.stage == model.stage
+
+
+def test_an_item_without_training_edges_has_no_identity():
+    model, data = built({"views": "single"})
+    scorer = model.scorer()
+    cold = data.interactions.item_degrees == 0
+    assert cold.sum() == 2
+    assert not scorer.items.z[torch.from_numpy(cold)].any()
+    assert scorer.items.present[:, 0].bool().tolist() == (~cold).tolist()
+    assert scorer.items.z[torch.from_numpy(~cold)].any(1).all()
+
+
+@pytest.mark.parametrize("views", ["single", "dual"])
+def test_what_stands_in_the_row_of_a_cold_item_is_never_read(views):
+    model, data = built({"views": views})
+    some = worlds.batch(all_pairs(data.interactions))
+    before = model.scorer().scores(torch.arange(13))
+    loss = model.eval().loss_terms(some).terms["bpr"].item()
+    with torch.no_grad():
+        model.items.weight[torch.from_numpy(data.interactions.item_degrees == 0)] = 1e3
+    assert torch.equal(model.scorer().scores(torch.arange(13)), before)
+    assert model.eval().loss_terms(some).terms["bpr"].item() == loss
+
+
+def test_induced_edges_give_a_cold_item_a_neighbourhood():
+    model, data = built({"induced": 12, "neighbours": 6})
+    cold = torch.from_numpy(data.interactions.item_degrees == 0)
+    reached = model.scorer().items.present[:, 0].bool()
+    assert (reached & cold).any()
+    assert model.scorer().items.z[reached & cold].abs().sum() > 0
+
+
+# -- the anchor: LightGCN --------------------------------------------------------------------------
+
+AS_LIGHTGCN = {
+    "width": 5,
+    "layers": 3,
+    "views": "single",
+    "families": ("dominant",),
+    "alpha": 1.0,
+    "experts_per_pair": 1,
+    "routing": 0.0,
+    "l2": 0.0,
+    "router_input": "behaviour",
+}
+
+
+def both_models():
+    """MAGNET cut down to its behaviour expert, and LightGCN with the same identities."""
+    data = worlds.scattered(seed=7, cold_items=0, n_users=40, absent_share=0.0).data
+    assert (data.interactions.item_degrees > 0).all()
+    magnet = Magnet.build(MagnetConfig(**AS_LIGHTGCN), data, np.random.default_rng(0))
+    lightgcn = LightGcn.build(LightGcn.Config(width=5, layers=3, l2=0.0), data, np.random.default_rng(1))
+    with torch.no_grad():
+        lightgcn.users.weight.copy_(magnet.users.weight)
+        lightgcn.items.weight.copy_(magnet.items.weight)
+        # The first expert is behaviour's; send everything there.
+        magnet.router.first.weight.zero_()
+        magnet.router.first.bias.copy_(torch.tensor([9.0, 0.0, 0.0]))
+    return magnet, lightgcn, data
+
+
+def test_cut_down_to_behaviour_magnet_is_lightgcn():
+    magnet, lightgcn, _ = both_models()
+    ours, theirs = magnet.scorer(), lightgcn.scorer()
+    assert torch.equal(ours.users.z, theirs.users)
+    assert torch.equal(ours.items.z, theirs.items)
+    everyone = torch.arange(40)
+    torch.testing.assert_close(ours.scores(everyone), theirs.scores(everyone), rtol=1e-6, atol=1e-7)
+
+
+def test_cut_down_to_behaviour_magnet_learns_as_lightgcn_does():
+    magnet, lightgcn, data = both_models()
+    some = worlds.batch(all_pairs(data.interactions))
+    ours, theirs = magnet.eval().loss_terms(some).terms["bpr"], lightgcn.loss_terms(some).terms["bpr"]
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+    ours.backward()
+    theirs.backward()
+    torch.testing.assert_close(magnet.users.weight.grad, lightgcn.users.weight.grad, rtol=1e-4, atol=1e-8)
+    torch.testing.assert_close(magnet.items.weight.grad, lightgcn.items.weight.grad, rtol=1e-4, atol=1e-8)
