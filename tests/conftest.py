@@ -11,6 +11,10 @@ from hypothesis import settings
 
 from command_lines import Answer, CommandLine
 
+# Threads that wait go to sleep instead of spinning: on a busy machine a spinning thread holds up the one it waits
+# for, and each small kernel costs milliseconds. Read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # The same examples on every machine and no files left in the tree; a busy machine must not fail a test.
 settings.register_profile("alnico", deadline=None, derandomize=True, database=None)
 settings.load_profile("alnico")

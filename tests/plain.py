@@ -256,7 +256,9 @@ class PlainMagnet:
         q = np.concatenate([*read, z_item])
         hidden = self.value["router.first.weight"] @ q + self.value["router.first.bias"]
         if self.config.router == "mlp":
-            hidden = self.value["router.second.weight"] @ np.maximum(hidden, 0) + self.value["router.second.bias"]
+            hidden = (
+                self.value["router.second.weight"] @ np.maximum(hidden, 0) + self.value["router.second.bias"]
+            )
         return self.config.router_scale * hidden
 
     def routing(self, user: int, item: int, left_out: int | None = None) -> Vector:
@@ -287,7 +289,7 @@ class PlainMagnet:
         )
 
     def score_keeping(self, user: int, item: int, own: Iterable[int]) -> float:
-        """The score when of the parts that the item has only ``own`` are its own, the others the catalogue's mean."""
+        """The score when only ``own`` of the item's parts are its own and the others the catalogue's mean."""
         everything = [self.item_parts(other) for other in range(self.train.n_items)]
         right = list(everything[item])
         for place, part in enumerate(right):

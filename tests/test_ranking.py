@@ -48,7 +48,10 @@ def test_a_ranking_names_its_users_and_leaves_out_what_they_saw():
 
 
 def test_rankings_stack_in_order():
-    blocks = [ranking_from_scores(torch.eye(3), ints(*users), Seen.nothing(3), 1) for users in ([0, 1, 2], [5, 4, 3])]
+    blocks = [
+        ranking_from_scores(torch.eye(3), ints(*users), Seen.nothing(3), 1)
+        for users in ([0, 1, 2], [5, 4, 3])
+    ]
     both = stack(blocks, 1)
     assert both.users.tolist() == [0, 1, 2, 5, 4, 3]
     assert both.items.ravel().tolist() == [0, 1, 2, 0, 1, 2]

@@ -36,7 +36,7 @@ def neighbours():
     for item in range(N_ITEMS):
         others = rng.choice(np.delete(np.arange(N_ITEMS), item), 3, replace=False)
         rows.append([(int(other), weight) for other, weight in zip(others, (1.0, 0.5, 0.25), strict=True)])
-    lists = worlds.neighbour_lists(rows[:-1] + [rows[-1][:1]], 3)
+    lists = worlds.neighbour_lists([*rows[:-1], rows[-1][:1]], 3)
     pairs = [(user, int(i)) for user in range(1, N_USERS) for i in rng.choice(N_ITEMS, 3, replace=False)]
     train = worlds.interactions(pairs, N_USERS, N_ITEMS)
     return NeighbourScorer(lists, train.offsets, train.items)
@@ -100,7 +100,9 @@ def test_no_users_is_a_question_too(make):
 
 
 def test_dot_scores_by_hand():
-    scorer = DotScorer(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([0.5, -1]))
+    scorer = DotScorer(
+        torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([0.5, -1])
+    )
     # 1 * 3 + 2 * 0 + 0.5 and 1 + 2 - 1.
     assert everyone(scorer).tolist() == [[3.5, 2.0]]
 
@@ -112,7 +114,9 @@ def test_dot_without_bias_has_none():
 
 def test_new_users_of_a_dot_stand_at_the_mean_of_their_items_at_the_usual_length():
     # Known users have lengths 5 and 1: typical 3.
-    scorer = DotScorer(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[2.0, 0.0], [0.0, 2.0], [9.0, 9.0]]))
+    scorer = DotScorer(
+        torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[2.0, 0.0], [0.0, 2.0], [9.0, 9.0]])
+    )
     new = scorer.fold_in([np.array([0, 1]), np.array([], dtype=np.int64), np.array([1])])
     direction = 3 / np.sqrt(2)
     np.testing.assert_allclose(new.users.numpy(), [[direction, direction], [0, 0], [0, 3]], rtol=1e-6)
@@ -160,7 +164,9 @@ def test_folding_in_a_known_history_gives_that_users_scores():
     model = ItemKnn.build(ItemKnn.Config(neighbours=4), world.data, np.random.default_rng(0))
     scorer = model.scorer()
     new = scorer.fold_in([train.of_user(5), np.zeros(0, np.int64), train.of_user(0)])
-    assert torch.equal(everyone(new), torch.stack([everyone(scorer)[5], torch.zeros(15), everyone(scorer)[0]]))
+    assert torch.equal(
+        everyone(new), torch.stack([everyone(scorer)[5], torch.zeros(15), everyone(scorer)[0]])
+    )
 
 
 def test_neighbour_lists_cannot_rank_items_that_nobody_took():

@@ -42,7 +42,7 @@ class World:
         return seen_of(self.split.train)
 
     def hits(self, items: NDArray[np.int64]) -> int:
-        """How many users find their answer at the first place of their list; row j belongs to the j-th answer."""
+        """How many users find their answer first in their list; row j belongs to the j-th answer."""
         right = np.array(list(self.answers.values()))
         return int((items[:, 0] == right).sum())
 
@@ -125,8 +125,8 @@ def dataset_of(world: World, name: str = "world") -> Dataset:
 def checkerboard(n: int = 40) -> World:
     """n users and n items; user u takes every item of the own parity but item u, which is the answer.
 
-    All items have the same popularity, so that a list which is the same for everybody finds one answer: ties go
-    to item 0, the answer of user 0. Images and texts tell the parity; some items lack one of them.
+    All items have the same popularity, so that a list which is the same for everybody finds one answer: ties
+    go to item 0, the answer of user 0. Images and texts tell the parity; some items lack one of them.
     """
     train = [(u, i) for u in range(n) for i in range(n) if (u + i) % 2 == 0 and u != i]
     answers = {u: u for u in range(n)}
@@ -142,8 +142,8 @@ def checkerboard(n: int = 40) -> World:
 def two_tastes(n_users: int = 24, per_side: int = 12) -> World:
     """Two kinds of users and of items; the last item of each side is new: nobody took it in training.
 
-    Items 0 to per_side - 1 look and read one way, the others the other way. Each user takes eight known items of the
-    own side. The answer of each user is the new item of the own side, which content alone can tell.
+    Items 0 to per_side - 1 look and read one way, the others the other way. Each user takes eight known items
+    of the own side. The answer of each user is the new item of the own side, which content alone can tell.
     """
     rng = np.random.default_rng(1)
     n_items = 2 * per_side
@@ -159,12 +159,14 @@ def two_tastes(n_users: int = 24, per_side: int = 12) -> World:
         image=modality(direction * np.array([1.0, 1, 0, 0]) + 0.2 * rng.standard_normal((n_items, 4))),
         text=modality(direction * np.array([0, 1.0, 1]) + 0.2 * rng.standard_normal((n_items, 3))),
     )
-    split = Split(interactions(train, n_users, n_items), targets(answers.items()), targets(()), {"rule": "tastes"})
+    split = Split(
+        interactions(train, n_users, n_items), targets(answers.items()), targets(()), {"rule": "tastes"}
+    )
     return World(split, content, answers)
 
 
 def misleading_image(n: int = 40) -> World:
-    """The checkerboard with images that group items by halves instead of parity; texts still tell the parity."""
+    """The checkerboard with images that group items by halves, not by parity; texts still tell the parity."""
     board = checkerboard(n)
     rng = np.random.default_rng(2)
     half = np.where(np.arange(n) < n // 2, 1.0, -1.0)[:, None]
@@ -185,8 +187,8 @@ def scattered(
 ) -> World:
     """A world without meaning, for oracles: random pairs and vectors, absent content, items that nobody took.
 
-    The last ``cold_items`` items and, beyond ``n_users``, ``idle_users`` users have no training pair. User 0 has one
-    item, all others ``per_user``. The answer of each user with training pairs is a random item not taken.
+    The last ``cold_items`` items and, beyond ``n_users``, ``idle_users`` users have no training pair. User 0
+    has one item, all others ``per_user``. The answer of a user with training pairs is a random item not taken.
     """
     rng = np.random.default_rng(seed)
     train, answers = [], {}
@@ -199,5 +201,10 @@ def scattered(
     for name, width in (widths or {"image": 4, "text": 3}).items():
         absent = np.flatnonzero(rng.random(n_items) < absent_share)
         modalities[name] = modality(rng.standard_normal((n_items, width)), absent=absent)
-    split = Split(interactions(train, n_users + idle_users, n_items), targets(answers.items()), targets(()), {"rule": "none"})
+    split = Split(
+        interactions(train, n_users + idle_users, n_items),
+        targets(answers.items()),
+        targets(()),
+        {"rule": "none"},
+    )
     return World(split, ItemFeatures(n_items, modalities), answers)

@@ -99,7 +99,9 @@ class Scorer(ABC):
     def scores(self, users: Int[Tensor, " batch"]) -> Float[Tensor, "batch items"]:
         """The score of every item for these users; higher is better, finite."""
 
-    def score_pairs(self, users: Int[Tensor, " pairs"], items: Int[Tensor, " pairs"]) -> Float[Tensor, " pairs"]:
+    def score_pairs(
+        self, users: Int[Tensor, " pairs"], items: Int[Tensor, " pairs"]
+    ) -> Float[Tensor, " pairs"]:
         """The scores of given pairs."""
         unique, row = torch.unique(users, return_inverse=True)
         return self.scores(unique)[row, items]
@@ -112,7 +114,9 @@ class Scorer(ABC):
         parts = []
         for start in range(0, len(users), block):
             some = users[start : start + block]
-            parts.append(ranking_from_scores(self.scores(as_users(some, self.device)), some, seen.rows(some), k))
+            parts.append(
+                ranking_from_scores(self.scores(as_users(some, self.device)), some, seen.rows(some), k)
+            )
         return stack(parts, k)
 
     @abstractmethod
@@ -241,11 +245,17 @@ class TrainableRecommender(Recommender, nn.Module):
         """Parameters by group name; the plan may give each group its own learning rate."""
         return {"all": list(self.parameters())}
 
+    def relative_rates(self) -> Mapping[str, float]:
+        """How much faster (or slower) than the plan's learning rate a named group moves; 1 where not named."""
+        return {}
+
     def inert_parameters(self) -> frozenset[str]:
         """Names of parameters that the source itself leaves without gradient."""
         return frozenset()
 
-    def adopt(self, old: Mapping[str, Tensor], users: NDArray[np.int64], items: NDArray[np.int64]) -> list[str]:
+    def adopt(
+        self, old: Mapping[str, Tensor], users: NDArray[np.int64], items: NDArray[np.int64]
+    ) -> list[str]:
         """Start from another run's weights (same settings, other users and items).
 
         ``users[u]`` is the old number of user u or -1, likewise ``items``. Returns the names taken over.
@@ -258,7 +268,9 @@ class TrainableRecommender(Recommender, nn.Module):
             source = old.get(name)
             if source is None:
                 continue
-            rows = next((tables[side] for side in tables if name.startswith(side) and name.endswith("weight")), None)
+            rows = next(
+                (tables[side] for side in tables if name.startswith(side) and name.endswith("weight")), None
+            )
             if rows is not None and value.ndim == 2 and len(value) == len(rows):
                 known = torch.from_numpy(np.flatnonzero(rows >= 0))
                 value[known.to(value.device)] = source[torch.from_numpy(rows[rows >= 0])].to(value)

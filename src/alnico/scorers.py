@@ -44,7 +44,9 @@ class DotScorer(Scorer):
     def scores(self, users: Int[Tensor, " batch"]) -> Float[Tensor, "batch items"]:
         return torch.addmm(self.bias, self.users[users], self.items.T)
 
-    def score_pairs(self, users: Int[Tensor, " pairs"], items: Int[Tensor, " pairs"]) -> Float[Tensor, " pairs"]:
+    def score_pairs(
+        self, users: Int[Tensor, " pairs"], items: Int[Tensor, " pairs"]
+    ) -> Float[Tensor, " pairs"]:
         return (self.users[users] * self.items[items]).sum(1) + self.bias[items]
 
     def fold_in(self, histories: Sequence[NDArray[np.int64]]) -> "DotScorer":
@@ -127,7 +129,9 @@ class NeighbourScorer(Scorer):
         self.offsets = offsets
         self.history = history
         # -1 fills short lists; it points at an extra column that is cut off.
-        self._targets = torch.from_numpy(np.where(lists.items < 0, lists.n_items, lists.items).astype(np.int64))
+        self._targets = torch.from_numpy(
+            np.where(lists.items < 0, lists.n_items, lists.items).astype(np.int64)
+        )
         self._weights = torch.from_numpy(np.array(lists.weights))
 
     @property

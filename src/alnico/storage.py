@@ -99,12 +99,14 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            # Copies, because tensors stand at odd addresses in a file and products may differ in the last bit there.
+            # Copies, because tensors stand at odd addresses in a file, where products may differ in the last bit.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as problem:
         raise StorageError(f"{path} is damaged or not a safetensors file: {problem}") from problem
     if "notes" not in header:
         raise StorageError(f"{path} was not written by alnico: it carries no notes")
     if int(header["format"]) > FORMAT:
-        raise StorageError(f"{path} has format {header['format']}, newer than this alnico reads ({FORMAT}); upgrade alnico")
+        raise StorageError(
+            f"{path} has format {header['format']}, newer than this alnico reads ({FORMAT}); upgrade alnico"
+        )
     return tensors, json.loads(header["notes"])

@@ -23,13 +23,19 @@ def test_kinds_come_in_the_planned_shares() -> None:
     assert np.bincount(users.kinds).tolist() == [100, 60, 40]
 
 
+def test_kinds_add_up_where_both_shares_round_up() -> None:
+    # Halves of three users are 1.5 each; two and two would be one too many.
+    users = draw_users(ShopPlan(n_users=3, visual_share=0.5, textual_share=0.5))
+    assert np.bincount(users.kinds).tolist() == [2, 1]
+
+
 def test_taste_shares_sum_to_one_and_lean_as_planned() -> None:
     users = draw_users(DEFAULT)
     assert users.shares.sum(axis=1) == pytest.approx(1)
     for kind in range(len(KINDS)):
         means = users.shares[users.kinds == kind].mean(axis=0)
-        assert means[kind] == pytest.approx(0.8, abs=0.02)
-        assert np.delete(means, kind) == pytest.approx(0.1, abs=0.02)
+        assert means[kind] == pytest.approx(0.9, abs=0.02)
+        assert np.delete(means, kind) == pytest.approx(0.05, abs=0.02)
 
 
 def test_users_with_one_taste_only_are_possible() -> None:

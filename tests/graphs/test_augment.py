@@ -128,8 +128,8 @@ def test_capped_edges_are_drawn_uniformly():
     drawn = np.zeros(8)
     for _ in range(2000):
         drawn[edges.capped(3, rng).items] += 1
-    # Each edge is kept with probability 3/8. Draws within a round exclude each other, which only makes the counts
-    # more even than independent ones.
+    # Each edge is kept with probability 3/8. Draws of one round exclude each other, which only makes the
+    # counts more even than independent ones.
     assert stats.chisquare(drawn).pvalue > 0.001
     pairs = np.zeros(28)
     places = {pair: number for number, pair in enumerate((a, b) for a in range(8) for b in range(a + 1, 8))}

@@ -83,7 +83,7 @@ def test_a_failure_while_making_leaves_no_file(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "graphs").write_text("a file stands where the folder should be")
-    with pytest.raises(StorageError, match="cannot write .*graphs"):
+    with pytest.raises(StorageError, match=r"cannot write .*graphs"):
         ask(GraphCache(tmp_path / "graphs"), Maker())
 
 

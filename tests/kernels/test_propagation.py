@@ -12,7 +12,7 @@ from alnico.kernels.propagation import csr_from_edges, multiply, multiply_refere
 
 @st.composite
 def matrices(draw):
-    """A sparse matrix with distinct entries; rows and columns may be empty. Also its transpose and scipy's form."""
+    """A sparse matrix that may have empty rows, its transpose, a table, and the matrix as scipy knows it."""
     n_rows, n_columns = draw(st.integers(1, 9)), draw(st.integers(1, 9))
     cells = draw(st.sets(st.integers(0, n_rows * n_columns - 1)))
     places = np.array(sorted(cells), dtype=np.int64)
@@ -100,6 +100,16 @@ def test_gradient_agrees_with_finite_differences_in_double_precision(rows):
     assert torch.autograd.gradcheck(lambda t: multiply(matrix, t, transposed, chosen), (table,))
 
 
+def test_a_second_derivative_is_refused_instead_of_wrong():
+    matrix, transposed = small_pair()
+    table = torch.ones(3, 2, requires_grad=True)
+    for rows in (None, torch.tensor([0])):
+        loss = multiply(matrix, table, transposed, rows).pow(2).sum()
+        (gradient,) = torch.autograd.grad(loss, table, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            gradient.sum().backward()
+
+
 def test_a_graph_with_many_users_of_one_item_and_equal_degrees_agrees_with_scipy():
     # 300 users with one item each, spread over three items of equal degree, and a row without entries.
     users = np.arange(300)
@@ -149,4 +159,6 @@ def test_a_table_that_is_not_contiguous_is_read_correctly():
     assert not table.is_contiguous()
     torch.testing.assert_close(multiply(matrix, table, transposed), multiply_reference(matrix, table))
     rows = torch.tensor([1])
-    torch.testing.assert_close(multiply(matrix, table, transposed, rows), multiply_reference(matrix, table, rows))
+    torch.testing.assert_close(
+        multiply(matrix, table, transposed, rows), multiply_reference(matrix, table, rows)
+    )

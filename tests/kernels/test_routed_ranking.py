@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from alnico.kernels.routed_ranking import USER_BLOCK, routed_concat_scores, routed_scores, routed_scores_reference
+from alnico.kernels.routed_ranking import (
+    USER_BLOCK,
+    routed_concat_scores,
+    routed_scores,
+    routed_scores_reference,
+)
 
 CASES = [(1, 1), (2, 1), (2, 2), (9, 1), (9, 4), (9, 9), (18, 4), (18, 17), (18, 18)]
 
@@ -26,7 +31,7 @@ def tables(n_experts, n_users=5, n_items=7, width=4, tied=False, seed=0):
 
 
 def in_a_plain_loop(users, items, user_logits, item_logits, k, readout=None):
-    """The definition, pair by pair: the k largest logits (lower expert first on ties), softmax over them, mix."""
+    """The definition, pair by pair: the k largest logits, ties to the lower expert, softmax over them, mix."""
     n_experts = len(users)
     out = np.zeros((users.shape[1], items.shape[1]))
     for user in range(users.shape[1]):
@@ -50,9 +55,7 @@ def test_products_agree_with_reference_and_with_a_plain_loop(n_experts, k, tied)
     users, items, user_logits, item_logits = tables(n_experts, tied=tied)
     scores = routed_scores(users, items, user_logits, item_logits, k)
     logits = user_logits[:, None, :] + item_logits
-    torch.testing.assert_close(
-        scores, routed_scores_reference(users, items, logits, k), atol=1e-5, rtol=1e-5
-    )
+    torch.testing.assert_close(scores, routed_scores_reference(users, items, logits, k), atol=1e-5, rtol=1e-5)
     np.testing.assert_allclose(
         scores.numpy(), in_a_plain_loop(users, items, user_logits, item_logits, k), atol=1e-5
     )

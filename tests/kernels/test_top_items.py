@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alnico.errors import ConfigError
 from alnico.kernels.top_items import top_items, top_items_reference
 
 BOTH = pytest.mark.parametrize("best_of", [top_items, top_items_reference], ids=["kernel", "reference"])
@@ -49,6 +50,11 @@ def test_more_places_than_items_are_filled_up(best_of):
     items, values = best_of(torch.tensor([[1.0, 2.0]]), *seen_arrays([[]]), 4)
     assert items.tolist() == [[1, 0, -1, -1]]
     assert values.tolist() == [[2, 1, -np.inf, -np.inf]]
+
+
+def test_a_list_without_a_place_is_refused():
+    with pytest.raises(ConfigError, match="a list needs at least one place; found k = 0"):
+        top_items(torch.ones(1, 2), *seen_arrays([[]]), 0)
 
 
 @given(questions())

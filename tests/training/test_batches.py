@@ -1,5 +1,7 @@
 """Training triples: each pair once an epoch, and negatives that were never positives."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -21,13 +23,18 @@ def triples(source, seed=0):
     ]
 
 
+def flat(batches):
+    """The triples of all batches."""
+    return list(chain.from_iterable(batches))
+
+
 def test_a_negative_is_never_a_training_item_of_its_user_and_always_occurs_in_training():
     train = worlds.scattered(seed=2, n_users=40, n_items=12, per_user=6).split.train
     taken = set(zip(train.users.tolist(), train.items.tolist(), strict=True))
     occurring = set(train.items.tolist())
     source = BatchSource(train, 16)
     for seed in range(20):
-        for user, _, negative in sum(triples(source, seed), []):
+        for user, _, negative in flat(triples(source, seed)):
             assert (user, negative) not in taken
             assert negative in occurring
 
@@ -65,7 +72,7 @@ def test_an_epoch_covers_each_pair_once_and_keeps_the_short_last_batch():
     # User 0 has one item, the other 11 users four each: 45 pairs.
     assert [len(batch) for batch in batches] == [10, 10, 10, 10, 5]
     assert len(source) == 5
-    pairs = sorted((user, item) for user, item, _ in sum(batches, []))
+    pairs = sorted((user, item) for user, item, _ in flat(batches))
     assert pairs == sorted(zip(train.users.tolist(), train.items.tolist(), strict=True))
 
 
@@ -93,11 +100,15 @@ def test_event_strengths_come_along_with_mean_one():
     # The mean strength is 8 / 3.
     expected = {(0, 0): 3 / 8, (0, 1): 6 / 8, (1, 2): 15 / 8}
     (batch,) = BatchSource(train, 8).epoch(np.random.default_rng(0), CPU)
-    for user, item, weight in zip(batch.users.tolist(), batch.positives.tolist(), batch.weights.tolist(), strict=True):
+    for user, item, weight in zip(
+        batch.users.tolist(), batch.positives.tolist(), batch.weights.tolist(), strict=True
+    ):
         assert weight == pytest.approx(expected[user, item])
 
 
 def test_without_strengths_every_pair_weighs_one():
-    (batch,) = BatchSource(worlds.interactions([(0, 0), (1, 1)], 2, 2), 8).epoch(np.random.default_rng(0), CPU)
+    (batch,) = BatchSource(worlds.interactions([(0, 0), (1, 1)], 2, 2), 8).epoch(
+        np.random.default_rng(0), CPU
+    )
     assert batch.weights.tolist() == [1, 1]
     assert len(batch) == 2

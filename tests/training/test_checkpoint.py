@@ -21,7 +21,9 @@ def worked(steps, seed=0):
     """A small network and its optimiser after some steps."""
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    optimiser = Adam([{"params": model[0].parameters(), "lr": 0.1}, {"params": model[1].parameters(), "lr": 0.01}])
+    optimiser = Adam(
+        [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[1].parameters(), "lr": 0.01}]
+    )
     for step in range(steps):
         optimiser.zero_grad()
         model(torch.linspace(step, step + 1, 12).reshape(4, 3)).pow(2).sum().backward()

@@ -45,7 +45,11 @@ def test_rewinding_repairs_the_file_so_that_writing_goes_on_in_a_new_line(tmp_pa
     journal.rewind(2)
     journal.add({"epoch": 3, "loss": 0.5})
     journal.flush()
-    assert read_rows(path) == [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5}, {"epoch": 3, "loss": 0.5}]
+    assert read_rows(path) == [
+        {"epoch": 1, "loss": 1.0},
+        {"epoch": 2, "loss": 0.5},
+        {"epoch": 3, "loss": 0.5},
+    ]
 
 
 def test_rewinding_forgets_later_rows_and_those_that_wait(tmp_path):

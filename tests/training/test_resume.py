@@ -160,5 +160,5 @@ def test_a_run_with_other_settings_cannot_be_resumed(uninterrupted):
 def test_a_damaged_checkpoint_is_named(uninterrupted, tmp_path):
     whole = (uninterrupted("bpr_mf") / "checkpoint.safetensors").read_bytes()
     (tmp_path / "checkpoint.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(StorageError, match="checkpoint.safetensors is damaged"):
+    with pytest.raises(StorageError, match=r"checkpoint\.safetensors is damaged"):
         train("bpr_mf", tmp_path, resume=True)

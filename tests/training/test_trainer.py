@@ -31,7 +31,7 @@ class Slope(TrainableRecommender):
     def __init__(self, breaks_in_epoch=None):
         super().__init__()
         self.slow, self.fast = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
-        self.calls, self.epoch, self.breaks_in_epoch = [], 0, breaks_in_epoch
+        self.calls, self.epoch, self.breaks_in_epoch, self.rates = [], 0, breaks_in_epoch, {}
 
     @classmethod
     def build(cls, config, data, rng):
@@ -55,6 +55,9 @@ class Slope(TrainableRecommender):
 
     def parameter_groups(self):
         return {"slow": [self.slow], "fast": [self.fast]}
+
+    def relative_rates(self):
+        return self.rates
 
     def scorer(self) -> DotScorer:
         return frozen_dot(self.slow.expand(WORLD.split.train.n_users, 1), torch.ones(15, 1))
@@ -126,13 +129,26 @@ def test_parameter_groups_have_their_own_rates():
     assert model.fast.item() == pytest.approx(-1.0, rel=1e-4)
 
 
+def test_a_model_may_ask_for_rates_relative_to_the_plans_and_a_given_rate_wins():
+    model = Slope()
+    model.rates = {"slow": 0.5, "fast": 10.0}
+    run(model, TrainPlan(epochs=2, learning_rate=0.01), scripted(1, 2))
+    assert (model.slow.item(), model.fast.item()) == pytest.approx((-0.01, -0.2), rel=1e-4)
+    model = Slope()
+    model.rates = {"slow": 0.5, "fast": 10.0}
+    run(model, TrainPlan(epochs=2, learning_rate=0.01, learning_rates={"fast": 0.03}), scripted(1, 2))
+    assert (model.slow.item(), model.fast.item()) == pytest.approx((-0.01, -0.06), rel=1e-4)
+
+
 def test_a_rate_for_an_unknown_group_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigError, match=r"no parameter group of this model: 'fsat'; did you mean 'fast'\?"):
         run(Slope(), TrainPlan(learning_rates={"fsat": 0.5}), scripted())
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest_name():
-    with pytest.raises(ConfigError, match=r"training.metric 'recal@20' is not among .*; did you mean 'recall@20'\?"):
+    with pytest.raises(
+        ConfigError, match=r"training.metric 'recal@20' is not among .*; did you mean 'recall@20'\?"
+    ):
         run(Slope(), TrainPlan(metric="recal@20"), scripted(1))
 
 
@@ -158,9 +174,18 @@ def test_weight_decay_reaches_the_optimiser():
 
 
 def test_history_has_a_row_per_epoch_and_a_row_per_step(tmp_path):
-    run(Slope(), TrainPlan(epochs=2, learning_rate=0.1), scripted(0.5, 0.25), batch_size=40, desk=Desk(tmp_path))
+    run(
+        Slope(),
+        TrainPlan(epochs=2, learning_rate=0.1),
+        scripted(0.5, 0.25),
+        batch_size=40,
+        desk=Desk(tmp_path),
+    )
     epochs, steps = read_rows(tmp_path / "history.jsonl"), read_rows(tmp_path / "steps.jsonl")
-    assert [(row["epoch"], row["stage"], row["valid/recall@20"]) for row in epochs] == [(1, 1, 0.5), (2, 1, 0.25)]
+    assert [(row["epoch"], row["stage"], row["valid/recall@20"]) for row in epochs] == [
+        (1, 1, 0.5),
+        (2, 1, 0.25),
+    ]
     assert [(row["epoch"], row["step"]) for row in steps] == [(1, 1), (1, 2), (2, 3), (2, 4)]
     assert [row["slow"] for row in steps] == pytest.approx([0, -0.1, -0.2, -0.3], abs=1e-5)
     # Heights 0 and -0.2 in the first epoch.
@@ -222,7 +247,9 @@ class SendsSignal(Silent):
 def test_a_signal_stops_training_with_the_last_whole_epoch_saved(tmp_path, number):
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     plan = TrainPlan(epochs=9)
-    with pytest.raises(Interrupted, match=rf"stopped in epoch 3; the 2 before it are saved, .*{tmp_path.name}"):
+    with pytest.raises(
+        Interrupted, match=rf"stopped in epoch 3; the 2 before it are saved, .*{tmp_path.name}"
+    ):
         run(Slope(), plan, scripted(1, 2, 3), 40, desk=Desk(tmp_path), watcher=SendsSignal(number, 3))
     assert [row["epoch"] for row in read_rows(tmp_path / "history.jsonl")] == [1, 2]
     assert [row["epoch"] for row in read_rows(tmp_path / "steps.jsonl")] == [1, 1, 2, 2]

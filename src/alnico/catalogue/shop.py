@@ -42,7 +42,7 @@ class ShopPlan(BaseModel, frozen=True, extra="forbid"):
     """Share of users who choose mostly by what a picture shows."""
     textual_share: float = Field(0.35, ge=0, le=1)
     """Share of users who choose mostly by what a text says."""
-    own_taste: float = Field(0.8, ge=1 / 3, le=1)
+    own_taste: float = Field(0.9, ge=1 / 3, le=1)
     """Weight of a user's main taste on average; the other two share the rest."""
     favourites: int = Field(2, ge=1, le=N_FASHIONS)
     """Styles, purposes and fashions that a user likes."""

@@ -23,6 +23,8 @@ START_SECONDS, PERIOD_SECONDS = 1_704_067_200, 365 * 86_400
 """The shop's period: the year that begins on 1 January 2024."""
 
 _BLOCK = 512
+
+# How much users of one kind are alike: the main share of most lies within a tenth of its mean.
 _CONCENTRATION = 40.0
 
 
@@ -53,8 +55,11 @@ class Users:
 def draw_users(plan: ShopPlan) -> Users:
     """The users of this plan; the kinds come in the planned shares, rounded."""
     random = rng(plan.seed, "shop users")
-    n_visual, n_textual = round(plan.n_users * plan.visual_share), round(plan.n_users * plan.textual_share)
-    sizes = [n_visual, n_textual, plan.n_users - n_visual - n_textual]
+    # Rounded where the kinds meet, so that the sizes always add up.
+    borders = [
+        round(plan.n_users * part) for part in (plan.visual_share, plan.visual_share + plan.textual_share)
+    ]
+    sizes = np.diff([0, *borders, plan.n_users])
     kinds = random.permutation(np.repeat(np.arange(len(KINDS)), sizes))
     means = np.full((len(KINDS), 3), (1 - plan.own_taste) / 2)
     np.fill_diagonal(means, plan.own_taste)

@@ -27,11 +27,15 @@ def compare(
         print_json(finite({"first": str(first), "second": str(second), **asdict(told)}))
         return
     low, high = told.interval
-    print(f"{metric} on {told.n_users} test users: {runs[0].label} {told.mean_a:.4f}, {runs[1].label} {told.mean_b:.4f}")
+    print(
+        f"{metric} on {told.n_users} test users: {runs[0].label} {told.mean_a:.4f}, {runs[1].label} {told.mean_b:.4f}"
+    )
     print(
         f"difference {told.difference:+.4f} ({told.relative_gain:+.1%}), "
         f"{told.level:.0%} interval {low:+.4f} to {high:+.4f}"
     )
     print(f"paired {told.test} test: p = {told.p_value:.3g}; effect size {told.effect_size:+.3f}")
     print(f"users better {told.wins}, equal {told.ties}, worse {told.losses}")
-    print(f"smallest difference that this many users can show (80 % power): {told.smallest_detectable_effect:.4f}")
+    print(
+        f"smallest difference that this many users can show (80 % power): {told.smallest_detectable_effect:.4f}"
+    )

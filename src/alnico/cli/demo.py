@@ -24,17 +24,21 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 def demo(
     to: Annotated[Path, typer.Option(help="Folder for the shops, the runs and the report.")] = Path("demo"),
-    small: Annotated[bool, typer.Option("--small", help="A tiny shop and few epochs: under a minute.")] = False,
+    small: Annotated[
+        bool, typer.Option("--small", help="A tiny shop and few epochs: under a minute.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Another seed is another shop.", min=0)] = 7,
     force: Annotated[bool, typer.Option("--force", help="Start over where a demo stands already.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what was measured as JSON.")] = False,
 ) -> None:
     """Run everything once on a made-up shop whose truth is known, and write a report to open.
 
-    Generates product pictures, texts and choices, encodes and imports them, trains MAGNET, LightGCN and item-kNN,
-    tests each once, and explains three recommendations. A control world in which pictures and texts are noise runs
-    beside it. Stopped with Ctrl-C, the same command goes on.
+    Generates product pictures, texts and choices, encodes and imports them, trains MAGNET, LightGCN and
+    item-kNN, tests each once, and explains three recommendations. A control world in which pictures and texts
+    are noise runs beside it. Stopped with Ctrl-C, the same command goes on.
     """
+    # Importing torch is a part of what the user waits for.
+    started = time.perf_counter()
     from alnico.experiment.demo import keep, run_demo
     from alnico.report.demo_page import write_demo_page
     from alnico.training.trainer import Interrupted
@@ -43,9 +47,13 @@ def demo(
         typer.echo(line, err=json)
 
     try:
-        done = run_demo(to, seed=seed, small=small, force=force, tell=tell, watching=_watching(json))
+        done = run_demo(
+            to, seed=seed, small=small, force=force, started=started, tell=tell, watching=_watching(json)
+        )
     except Interrupted as stop:
-        typer.echo(f"alnico: stopped, what is finished stays in {to}; the same command goes on from there", err=True)
+        typer.echo(
+            f"alnico: stopped, what is finished stays in {to}; the same command goes on from there", err=True
+        )
         raise typer.Exit(STOPPED) from stop
     tell("writing the report")
     write_demo_page(done)
@@ -96,17 +104,20 @@ def _tell(done: "Demo", measured: Mapping[str, Any]) -> None:
     if spent is None:
         print("wall time: not measured, because this call went on with the work of an earlier one")
     else:
-        print(f"wall time {spent['wall_seconds']:.0f} s, peak memory {spent['peak_memory_bytes'] / 2**20:.0f} MB")
+        print(
+            f"wall time {spent['wall_seconds']:.0f} s, "
+            f"peak memory {spent['peak_memory_bytes'] / 2**20:.0f} MB"
+        )
     print(f"\nopen the report: {done.report.resolve()}")
     print(_NEXT)
 
 
 def _tell_world(world: "World") -> None:
     from alnico.experiment.results import warning
-    from alnico.report.tables import duel_table, test_table
+    from alnico.report.tables import duel_table, outcome_table
 
     print(f"\n{world.plan.title}: test part, opened once per run")
-    print(test_table(list(world.records.values())).text())
+    print(outcome_table(list(world.records.values())).text())
     print("\nMAGNET against the others, paired by user")
     print(duel_table(world.duels).text())
     for duel in world.duels:
@@ -117,9 +128,11 @@ def _tell_world(world: "World") -> None:
 
 
 def _tell_kinds(world: "World") -> None:
-    print("\nwhat MAGNET relied on (share of the contributions to the scores of test pairs), by true kind of user")
+    print("\nwhat MAGNET relied on (share of the contributions to the scores of test pairs), by kind of user")
     parts = list(world.reliance)
-    rows = [[kind, *(f"{told['reliance'][part]:.1%}" for part in parts)] for kind, told in world.kinds.items()]
+    rows = [
+        [kind, *(f"{told['reliance'][part]:.1%}" for part in parts)] for kind, told in world.kinds.items()
+    ]
     rows.append(["all", *(f"{world.reliance[part]:.1%}" for part in parts)])
     print_table(["user", *parts], rows)
     groups = list(next(iter(world.kinds.values()), {"groups": {}})["groups"])
@@ -131,15 +144,17 @@ def _tell_kinds(world: "World") -> None:
 
 
 def _tell_control(done: "Demo") -> None:
-    from alnico.experiment.demo import control_sentences
+    from alnico.experiment.demo import control_sentences, leaning_sentences
 
     print()
+    for sentence in leaning_sentences(done.shop):
+        print(sentence)
     for sentence in control_sentences(done):
         print(sentence)
 
 
 _NEXT = """
-The same with your own folder (interactions.csv, items.csv with title, description and image columns, images/):
+The same with your own folder (interactions.csv, items.csv with titles, descriptions and image paths):
   alnico encode FOLDER
   alnico data import FOLDER --to data/mine
   alnico data check data/mine

@@ -35,7 +35,7 @@ def encode(
         typer.echo(f"left out: {notice}")
     for made in report.modalities:
         _tell(made)
-    typer.echo(f"Next: alnico data import {folder} DATA-FOLDER")
+    typer.echo(f"Next: alnico data import {folder} --to data/{folder.name}")
 
 
 def _tell(made: "ModalityReport") -> None:

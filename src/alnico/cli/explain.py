@@ -29,7 +29,11 @@ def explain(
 def _tell(told: dict[str, Any]) -> None:
     item = told["item"]
     print(f"user {told['user']}, item {item['item_id']} {item['title']}".rstrip())
-    place = f"place {told['rank']} of the items the user has not got" if told["rank"] else "the user has it already"
+    place = (
+        f"place {told['rank']} of the items the user has not got"
+        if told["rank"]
+        else "the user has it already"
+    )
     print(f"score {told['score']:.4f}, {place}; an average item would score {told['baseline']:.4f}")
     print("\nrouting over the pool")
     families = list(told["families"])
@@ -43,14 +47,22 @@ def _tell(told: dict[str, Any]) -> None:
     print_table(
         ["part", "contribution", "share", "score without"],
         [
-            [part, f"{told['contributions'][part]:+.4f}", f"{told['reliance'][part]:.1%}", f"{told['without'][part]:.4f}"]
+            [
+                part,
+                f"{told['contributions'][part]:+.4f}",
+                f"{told['reliance'][part]:.1%}",
+                f"{told['without'][part]:.4f}",
+            ]
             for part in told["contributions"]
         ],
     )
     print("\nactive experts")
     print_table(
         ["expert", "weight", "own score", "contribution"],
-        [[e["label"], f"{e['weight']:.3f}", f"{e['score']:.4f}", f"{e['contribution']:+.4f}"] for e in told["experts"]],
+        [
+            [e["label"], f"{e['weight']:.3f}", f"{e['score']:.4f}", f"{e['contribution']:+.4f}"]
+            for e in told["experts"]
+        ],
     )
     print("\nhistory that speaks for it")
     names = list(told["witnesses"][0]["similarity"]) if told["witnesses"] else []

@@ -61,7 +61,9 @@ def summary(row: Mapping[str, float], progress: "Progress", plan: "TrainPlan") -
     parts = [f"epoch {int(row['epoch']):4d}"]
     parts += [f"{key[5:]} {value:.4f}" for key, value in row.items() if key.startswith("loss/")]
     if f"valid/{plan.metric}" in row:
-        parts.append(f"| {plan.metric} {row[f'valid/{plan.metric}']:.4f} (best {progress.best_value:.4f}, epoch {progress.best_epoch})")
+        value = row[f"valid/{plan.metric}"]
+        best = f"best {progress.best_value:.4f}, epoch {progress.best_epoch}"
+        parts.append(f"| {plan.metric} {value:.4f} ({best})")
     if "stage" in row:
         parts.append(f"| stage {int(row['stage'])}")
     parts.append(f"| {row['epoch_seconds']:.1f} s")

@@ -23,5 +23,8 @@ def recommend(
     if json:
         print_json(frame.to_dicts())
         return
-    rows = [[row["user_id"], row["rank"], row["item_id"], f"{row['score']:.4f}", row["title"]] for row in frame.to_dicts()]
+    rows = [
+        [row["user_id"], row["rank"], row["item_id"], f"{row['score']:.4f}", row["title"]]
+        for row in frame.to_dicts()
+    ]
     print_table(["user", "rank", "item", "score", "title"], rows)

@@ -11,17 +11,20 @@ from alnico.cli.output import print_json
 def results(
     runs: Annotated[Path, typer.Option(help="Folder with run folders.")] = Path("runs"),
     to: Annotated[Path, typer.Option(help="Where the pages go.")] = Path("docs/results"),
-    records: Annotated[Path, typer.Option(help="Where compact records of the runs are kept.")] = Path("results"),
+    records: Annotated[Path, typer.Option(help="Where compact records of the runs are kept.")] = Path(
+        "results"
+    ),
     demo: Annotated[Path, typer.Option(help="Folder of a demo, taken along if it is there.")] = Path("demo"),
     note: Annotated[
         list[str] | None, typer.Option(help="DATASET=TEXT: a sentence for that data set's page. Repeatable.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
-    """Write the tables of docs/results/ again, from finished runs and from the compact records of earlier ones.
+    """Write the tables of docs/results/ again, from finished runs and from the compact records of earlier
+    ones.
 
-    Each data set gets a page and a CSV file, each finished run a compact record. Where a run folder is gone, its record
-    serves; notes are kept with the records.
+    Each data set gets a page and a CSV file, each finished run a compact record. Where a run folder is gone,
+    its record serves; notes are kept with the records.
     """
     from alnico.report.writing import write_results
 

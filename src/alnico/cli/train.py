@@ -10,11 +10,16 @@ from alnico.cli.progress import watching
 
 
 def train(
-    config: Annotated[Path | None, typer.Argument(help="Settings as TOML, or a run's run.json to repeat it.")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(help="Settings as TOML, or a run's run.json to repeat it.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Data set folder; wins over the settings file.")] = None,
-    to: Annotated[Path | None, typer.Option(help="New run folder; by default runs/<data>-<model>-<seed>.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="New run folder; by default runs/<data>-<model>-<seed>.")
+    ] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a setting, e.g. --set model.width=48. Repeatable.")
+        list[str] | None,
+        typer.Option("--set", help="Change a setting, e.g. --set model.width=48. Repeatable."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed; wins over the settings file.")] = None,
     label: Annotated[str | None, typer.Option(help="Name of the run in tables.")] = None,
@@ -26,10 +31,10 @@ def train(
 
     Ctrl-C and SIGTERM stop after the current step; `--resume RUN` goes on to the same result.
     """
+    from alnico.errors import ConfigError
     from alnico.experiment import run as experiment
     from alnico.experiment.folder import open_run
     from alnico.experiment.spec import load_spec
-    from alnico.errors import ConfigError
     from alnico.training.trainer import Interrupted
 
     try:

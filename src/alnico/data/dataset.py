@@ -60,10 +60,14 @@ class Dataset:
             raise DataError(f"features describe {self.features.n_items} items but there are {events.n_items}")
         for name, lists in self.neighbours.items():
             if lists.n_items != events.n_items:
-                raise DataError(f"item graph {name!r} has {lists.n_items} rows but there are {events.n_items} items")
+                raise DataError(
+                    f"item graph {name!r} has {lists.n_items} rows but there are {events.n_items} items"
+                )
         for name, values in self.cards.columns.items():
             if len(values) != events.n_items:
-                raise DataError(f"item column {name!r} has {len(values)} rows but there are {events.n_items} items")
+                raise DataError(
+                    f"item column {name!r} has {len(values)} rows but there are {events.n_items} items"
+                )
         if self.labels is not None:
             if len(self.labels) != len(events):
                 raise DataError(f"{len(self.labels)} split labels for {len(events)} interactions")

@@ -29,7 +29,7 @@ class Modality:
         # A memory-mapped table stays where it is; only one that others could change is copied.
         vectors = self.vectors
         if vectors.dtype != np.float32 or vectors.flags.writeable:
-            vectors = frozen(vectors, np.float32)  # type: ignore[assignment]
+            vectors = frozen(vectors, np.float32)
         object.__setattr__(self, "vectors", vectors)
         object.__setattr__(self, "present", frozen(self.present, np.bool_))
 
@@ -77,7 +77,9 @@ class ItemFeatures(Mapping[str, Modality]):
         """These modalities, in this order. Raises DataError for an unknown name."""
         for name in names:
             if name not in self.modalities:
-                raise DataError(f"there is no modality {name!r}; found {', '.join(self.modalities) or 'none'}")
+                raise DataError(
+                    f"there is no modality {name!r}; found {', '.join(self.modalities) or 'none'}"
+                )
         return ItemFeatures(self.n_items, {name: self.modalities[name] for name in names})
 
     def rows(self, items: NDArray[np.int64]) -> "ItemFeatures":

@@ -31,7 +31,9 @@ class IdMap:
         object.__setattr__(self, "names", names)
         if len(self._numbers) != len(names):
             values, counts = np.unique(names, return_counts=True)
-            raise DataError(f"{self.kind} id {values[counts.argmax()].item()!r} stands twice; ids must be unique")
+            raise DataError(
+                f"{self.kind} id {values[counts.argmax()].item()!r} stands twice; ids must be unique"
+            )
 
     @classmethod
     def range(cls, n: int, kind: str = "id") -> "IdMap":
@@ -87,7 +89,8 @@ class IdMap:
 
     def name(self, number: int) -> int | str:
         """The outside id of one inside number."""
-        return self.names[number].item()
+        found: int | str = self.names[number].item()
+        return found
 
     def of(self, numbers: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64] | NDArray[np.character]:
         """Outside ids of several inside numbers, in their order."""

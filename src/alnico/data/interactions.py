@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +10,9 @@ from numpy.typing import NDArray
 from alnico.errors import DataError
 
 
-def frozen(values: NDArray[np.generic], dtype: type | np.dtype[np.generic]) -> NDArray[np.generic]:
+def frozen(values: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
     """A read-only, contiguous copy in ``dtype``; the caller's array is never touched."""
-    copy = np.array(values, dtype=dtype, order="C")
+    copy: NDArray[Any] = np.array(values, dtype=dtype, order="C")
     copy.flags.writeable = False
     return copy
 
@@ -39,14 +40,18 @@ class Interactions:
         object.__setattr__(self, "n_items", int(self.n_items))
         for name, column in (("items", items), ("times", self.times), ("weights", self.weights)):
             if column is not None and len(column) != len(users):
-                raise DataError(f"interactions have {len(users)} users but {len(column)} {name}; lengths must agree")
+                raise DataError(
+                    f"interactions have {len(users)} users but {len(column)} {name}; lengths must agree"
+                )
         for name, ids, n in (("user", users, self.n_users), ("item", items, self.n_items)):
             if len(ids) and (ids.min() < 0 or ids.max() >= n):
                 bad = int(ids[(ids < 0) | (ids >= n)][0])
                 raise DataError(f"interactions name {name} number {bad}; known numbers are 0 to {n - 1}")
         if self.times is not None and not np.isfinite(self.times).all():
             row = int(np.flatnonzero(~np.isfinite(self.times))[0])
-            raise DataError(f"the time of interaction {row} is {self.times[row]}; times must be finite numbers")
+            raise DataError(
+                f"the time of interaction {row} is {self.times[row]}; times must be finite numbers"
+            )
         if self.weights is not None and not (np.isfinite(self.weights) & (self.weights > 0)).all():
             raise DataError("an interaction has a weight that is not a positive finite number")
         keys = (items, users) if self.times is None else (items, self.times, users)
@@ -117,6 +122,6 @@ class Interactions:
             np.concatenate([self.items, other.items]),
             max(self.n_users, other.n_users),
             max(self.n_items, other.n_items),
-            np.concatenate([self.times, other.times]) if both_times else None,  # type: ignore[list-item]
-            np.concatenate([self.weights, other.weights]) if both_weights else None,  # type: ignore[list-item]
+            np.concatenate([self.times, other.times]) if both_times else None,
+            np.concatenate([self.weights, other.weights]) if both_weights else None,
         )

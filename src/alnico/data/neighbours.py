@@ -23,7 +23,9 @@ class ItemNeighbours:
     def __post_init__(self) -> None:
         items, weights = np.asarray(self.items), np.asarray(self.weights)
         if items.ndim != 2 or items.shape != weights.shape:
-            raise DataError(f"neighbour lists need equal tables [items, k]; found {items.shape} and {weights.shape}")
+            raise DataError(
+                f"neighbour lists need equal tables [items, k]; found {items.shape} and {weights.shape}"
+            )
         n = len(items)
         if items.size and (items.max() >= n or items.min() < -1):
             raise DataError(f"neighbour lists of {n} items name item number {int(items.max())}")
@@ -47,7 +49,9 @@ class ItemNeighbours:
     def first(self, k: int) -> "ItemNeighbours":
         """The k nearest only. Raises DataError if the lists are shorter."""
         if k > self.k:
-            raise DataError(f"{k} neighbours were asked for but the given lists hold {self.k}; lower model.neighbours")
+            raise DataError(
+                f"{k} neighbours were asked for but the given lists hold {self.k}; lower model.neighbours"
+            )
         return ItemNeighbours(self.items[:, :k], self.weights[:, :k])
 
     def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:

@@ -25,7 +25,9 @@ class Targets:
 
     def __post_init__(self) -> None:
         if len(self.offsets) != len(self.users) + 1 or self.offsets[-1] != len(self.items):
-            raise DataError("targets need one offset more than users, the last one equal to the number of items")
+            raise DataError(
+                "targets need one offset more than users, the last one equal to the number of items"
+            )
         for name in ("users", "offsets", "items"):
             object.__setattr__(self, name, frozen(getattr(self, name), np.int64))
 
@@ -66,7 +68,9 @@ class Split:
 
     def __post_init__(self) -> None:
         if len(self.train) == 0:
-            raise DataError("the training part of the split is empty; check the split rule or the labels in the data")
+            raise DataError(
+                "the training part of the split is empty; check the split rule or the labels in the data"
+            )
         seen = self.train.pair_keys
         for name, targets in (("validation", self.valid), ("test", self.test)):
             if len(targets) and (self.train.user_degrees[targets.users] == 0).any():

@@ -43,7 +43,10 @@ def reliance_shares(reliance: Float[Tensor, "pairs parts"]) -> Float[Tensor, "pa
 
 
 def routing_summary(
-    experts: list[Expert], parts: tuple[str, ...], templates: Float[Tensor, "experts parts"], routed: RoutedPairs
+    experts: list[Expert],
+    parts: tuple[str, ...],
+    templates: Float[Tensor, "experts parts"],
+    routed: RoutedPairs,
 ) -> dict[str, object]:
     """Mean routing over pairs, by expert, group and family, with its spread and the reliance behind it.
 

@@ -52,7 +52,12 @@ def explain_pair(run: Run, user: int | str, item: int | str, scorer: Scorer | No
     dataset = run.dataset
     lists = neighbour_lists(run)
     return explain(
-        scorer, dataset.users.number(user), dataset.items.number(item), run.split.train, dataset.features, lists
+        scorer,
+        dataset.users.number(user),
+        dataset.items.number(item),
+        run.split.train,
+        dataset.features,
+        lists,
     )
 
 

@@ -13,13 +13,12 @@ def compare_runs(first: Run, second: Run, metric: str, test: str = "wilcoxon") -
 
     Raises ConfigError when the runs answered different questions (data, split or mask differ), or lack the metric.
     """
-    for what, of in (
-        ("data", lambda run: run.record["dataset"]["fingerprint"]),
-        ("split", lambda run: run.record["split"]["fingerprint"]),
-        ("mask", lambda run: run.spec.evaluation.mask),
-    ):
+    questions = {"data": _data_of, "split": _split_of, "mask": _mask_of}
+    for what, of in questions.items():
         if of(first) != of(second):
-            raise ConfigError(f"{first.folder} and {second.folder} differ in their {what}; only like can be compared with like")
+            raise ConfigError(
+                f"{first.folder} and {second.folder} differ in their {what}; only like can be compared with like"
+            )
     scores = first.test_scores(), second.test_scores()
     for run, own in zip((first, second), scores, strict=True):
         if metric not in own.values:
@@ -28,3 +27,15 @@ def compare_runs(first: Run, second: Run, metric: str, test: str = "wilcoxon") -
         if test == known:
             return compare(*scores, metric, rng(0, "comparison"), test=known)
     raise ConfigError(f"there is no test {test!r}{nearest(test, get_args(PairedTest))}")
+
+
+def _data_of(run: Run) -> str:
+    return str(run.record["dataset"]["fingerprint"])
+
+
+def _split_of(run: Run) -> str:
+    return str(run.record["split"]["fingerprint"])
+
+
+def _mask_of(run: Run) -> str:
+    return run.spec.evaluation.mask

@@ -23,8 +23,9 @@ from alnico.diagnostics.routing import RoutedPairs, by_user_kind
 from alnico.encoders.encode import encode_folder
 from alnico.errors import StorageError
 from alnico.experiment.answer import explain_pair, named
+from alnico.experiment.examples import LIST_LENGTH, hits_of_test
 from alnico.experiment.folder import RECORD, Run, finite, open_run
-from alnico.experiment.results import Duel, RunRecord, duels, record_of, warning
+from alnico.experiment.results import Duel, RunRecord, duels, record_of, summary, warning
 from alnico.experiment.run import peak_memory_bytes
 from alnico.experiment.run import resume as resume_run
 from alnico.experiment.run import run as train_and_test
@@ -38,9 +39,13 @@ MARK = "demo.json"
 REPORT = "report.html"
 METRIC = "ndcg@20"
 """Chooses the epochs, and is what the paired tests compare."""
-LIST_LENGTH = 20
-"""A test item within these first places is a hit worth explaining."""
 SEED = 7
+
+KIND_NAMES = {"visual": "visual-minded", "textual": "text-minded", "fashion": "fashion-minded"}
+DECIDES = {"visual": "image", "textual": "text", "fashion": "behaviour"}
+"""What truly decides for each kind of user, as a part of MAGNET."""
+NO_LEAN = 0.005
+"""A difference of shares below this is called none."""
 
 Settings = Mapping[str, Any]
 Tell = Callable[[str], None]
@@ -109,8 +114,8 @@ def worlds(seed: int, *, small: bool) -> tuple[WorldPlan, WorldPlan]:
 class World:
     """A world after training: its truth, its finished runs by contender, and what the tests said.
 
-    ``duels`` hold MAGNET against each other contender; ``kinds`` gives, for each kind of user, MAGNET's mean group
-    mass and reliance on the test pairs.
+    ``duels`` hold MAGNET against each other contender; ``kinds`` gives, for each kind of user, MAGNET's mean
+    group mass and reliance on the test pairs.
     """
 
     plan: WorldPlan
@@ -128,6 +133,7 @@ class World:
         shares: Mapping[str, float] = self.runs[MAGNET].result["routing"]["reliance"]
         return shares
 
+    @property
     def kind_of_users(self) -> dict[int, str]:
         """Inside user number -> kind."""
         return kind_of_users(self.truth, self.runs[MAGNET])
@@ -158,16 +164,17 @@ def run_demo(
     seed: int = SEED,
     small: bool = False,
     force: bool = False,
+    started: float,
     tell: Tell,
     watching: Watching,
 ) -> Demo:
     """Do everything once in ``folder``; what an interrupted call has finished there is used again.
 
-    ``tell`` is given lines for a person; ``watching`` gives the watcher of one training. With ``force`` the demo that
-    stands there is removed first. Raises StorageError if the folder holds something else, or a demo with other
-    settings.
+    ``tell`` is given lines for a person; ``watching`` gives the watcher of one training; ``started`` is the
+    reading of ``time.perf_counter`` from which wall time counts. With ``force`` the demo that stands there is
+    removed first. Raises StorageError if the folder holds something else, or a demo
+    with other settings.
     """
-    started = time.perf_counter()
     plans = worlds(seed, small=small)
     resumed = _claim(folder, _fingerprint(plans, seed, small), force)
     shop, control = (_world(plan, folder, seed, tell, watching) for plan in plans)
@@ -179,8 +186,8 @@ def run_demo(
 def keep(demo: Demo) -> Mapping[str, Any]:
     """Write what was measured to ``demo.json`` and return it.
 
-    Wall time is that of this call; where it went on with the work of an earlier one, the earlier measurement stays if
-    there is one, because a part of the work says nothing of the whole.
+    Wall time is that of this call; where it went on with the work of an earlier one, the earlier measurement
+    stays if there is one, because a part of the work says nothing of the whole.
     """
     mark = read_json(demo.folder / MARK)
     measured = {
@@ -196,7 +203,9 @@ def keep(demo: Demo) -> Mapping[str, Any]:
         "measured": measured,
         "worlds": {world.plan.name: _told(world) for world in (demo.shop, demo.control)},
         "control": control_sentences(demo),
-        "explained": [{key: told[key] for key in ("kind", "user", "rank", "hit")} for told in demo.explanations],
+        "explained": [
+            {key: told[key] for key in ("kind", "user", "rank", "hit")} for told in demo.explanations
+        ],
     }
     write_json(demo.folder / MARK, finite(content))
     return content
@@ -205,8 +214,9 @@ def keep(demo: Demo) -> Mapping[str, Any]:
 def explain_one_of_each_kind(world: World) -> list[dict[str, Any]]:
     """One recommendation of MAGNET for each kind of user, explained, with outside ids.
 
-    Of each kind it takes the user with the largest share of that taste who has a test item among the first twenty,
-    and that item at the best place; without any hit, the first recommendation of the most typical user.
+    Of each kind it takes the user with the largest share of that taste who has a test item among the first
+    twenty, and that item at the best place; without any hit, the first recommendation of the most typical
+    user.
     """
     run = world.runs[MAGNET]
     scorer = run.scorer()
@@ -217,14 +227,20 @@ def explain_one_of_each_kind(world: World) -> list[dict[str, Any]]:
         user, item, hit = _pair_to_explain(run, own["user_id"].to_list())
         why = named(run, explain_pair(run, user, item, scorer))
         share = float(own.filter(own["user_id"] == user)[column][0])
-        told.append({"kind": kind, "share": share, "hit": hit, **why})
+        found = f"a test item in the first {LIST_LENGTH}" if hit else "the first recommendation"
+        words = (
+            f"{found}; by the truth {share:.0%} of this user's choices go by {column.removesuffix('_share')}"
+        )
+        told.append({"kind": kind, "hit": hit, "why": f"{KIND_NAMES[kind]}: {words}", **why})
     return told
 
 
 def kind_of_users(truth: Truth, run: Run) -> dict[int, str]:
     """Inside user number -> kind, for the users that the run's data know."""
     numbers = run.dataset.users.numbers_or_absent(truth.users["user_id"].to_list())
-    return {int(number): kind for number, kind in zip(numbers, truth.users["kind"], strict=True) if number >= 0}
+    return {
+        int(number): kind for number, kind in zip(numbers, truth.users["kind"], strict=True) if number >= 0
+    }
 
 
 def _claim(folder: Path, plan: Mapping[str, Any], force: bool) -> bool:
@@ -234,11 +250,14 @@ def _claim(folder: Path, plan: Mapping[str, Any], force: bool) -> bool:
         raise StorageError(f"{folder} is a file, and the demo needs a folder; choose another place with --to")
     ours = mark.is_file() and _is_mark(read_json(mark))
     if not ours and folder.is_dir() and any(folder.iterdir()):
-        raise StorageError(f"{folder} holds something that is no demo of alnico; choose another place with --to")
+        raise StorageError(
+            f"{folder} holds something that is no demo of alnico; choose another place with --to"
+        )
     if ours and not force:
         if read_json(mark)["plan"] != plan:
             raise StorageError(
-                f"{folder} holds a demo with other settings; pass --force to replace it, or choose another place with --to"
+                f"{folder} holds a demo with other settings; pass --force to replace it, or choose another "
+                "place with --to"
             )
         return True
     for name in ("runs", *(world for world in plan["worlds"])):
@@ -291,7 +310,9 @@ def _make_files(plan: ShopPlan, shop: Path, tell: Tell) -> None:
         )
     began = time.perf_counter()
     report = encode_folder(shop)
-    widths = ", ".join(f"{made.modality} ({made.width} numbers, {made.encoder})" for made in report.modalities)
+    widths = ", ".join(
+        f"{made.modality} ({made.width} numbers, {made.encoder})" for made in report.modalities
+    )
     tell(f"encoded {widths}{_took(began)}")
 
 
@@ -331,42 +352,31 @@ def _took(began: float) -> str:
 
 
 def routing_by_kind(run: Run, kinds: Mapping[int, str]) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean group mass and reliance of the run's test pairs by kind of user; empty if the run routes nothing."""
+    """Mean group mass and reliance of the run's test pairs by kind of user; empty if the run routes
+    nothing."""
     stored, scorer = run.routing(), run.scorer()
     if stored is None or not isinstance(scorer, ExplainingScorer):
         return {}
-    routed = RoutedPairs(stored["users"].numpy(), stored["items"].numpy(), stored["routing"], stored["reliance"])
+    routed = RoutedPairs(
+        stored["users"].numpy(), stored["items"].numpy(), stored["routing"], stored["reliance"]
+    )
     return by_user_kind(kinds, scorer.experts, scorer.parts, routed)
 
 
-def test_hits(run: Run, length: int = LIST_LENGTH) -> list[tuple[int, int, int]]:
-    """(user, item, place from 1) of every test item within the first ``length`` places, in the order of users."""
-    stored, ranking = run.routing(), run.test_ranking()
-    if stored is None:
-        return []
-    asked = set(zip(stored["users"].tolist(), stored["items"].tolist(), strict=True))
-    lists = ranking.items[:, :length].tolist()
-    return [
-        (user, item, place)
-        for user, items in zip(ranking.users.tolist(), lists, strict=True)
-        for place, item in enumerate(items, start=1)
-        if (user, item) in asked
-    ]
-
-
 def _pair_to_explain(run: Run, users: Sequence[str]) -> tuple[str, str, bool]:
-    """The best placed hit of the first of these users who has one, else the first user's first recommendation."""
+    """The best placed hit of the first of these users who has one, else the first user's first
+    recommendation."""
     ids, ranking = run.dataset.users, run.test_ranking()
     best: dict[int, int] = {}
-    for user, item, _ in test_hits(run):
+    for user, item, _ in hits_of_test(run):
         best.setdefault(user, item)
-    numbers = [int(number) for number in ids.numbers_or_absent(users)]
-    for number, user in zip(numbers, users, strict=True):
-        if number in best:
-            return user, str(run.dataset.items.name(best[number])), True
+    numbers = ids.numbers_or_absent(users).tolist()
+    found = next((number for number in numbers if number in best), None)
+    if found is not None:
+        return str(ids.name(found)), str(run.dataset.items.name(best[found])), True
     row = int(np.flatnonzero(np.isin(ranking.users, numbers))[0])
-    user = str(ids.name(int(ranking.users[row])))
-    return user, str(run.dataset.items.name(int(ranking.items[row, 0]))), False
+    item = int(ranking.items[row, 0])
+    return str(ids.name(int(ranking.users[row]))), str(run.dataset.items.name(item)), False
 
 
 def _told(world: World) -> dict[str, Any]:
@@ -388,29 +398,10 @@ def _told(world: World) -> dict[str, Any]:
             for name, run in world.runs.items()
         },
         "warning": warning(world.duels),
-        "duels": [_told_duel(duel) for duel in world.duels],
+        "leaning": leaning_sentences(world),
+        "duels": [summary(duel) for duel in world.duels],
         "reliance": dict(world.reliance),
         "kinds": world.kinds,
-    }
-
-
-def _told_duel(duel: Duel) -> dict[str, Any]:
-    told = duel.comparison
-    return {
-        "first": duel.first,
-        "second": duel.second,
-        "metric": told.metric,
-        "users": told.n_users,
-        "difference": told.difference,
-        "interval": list(told.interval),
-        "p": told.p_value,
-        "p_holm": duel.p_holm,
-        "smallest_detectable_effect": told.smallest_detectable_effect,
-        "wins": told.wins,
-        "ties": told.ties,
-        "losses": told.losses,
-        "verdict": duel.verdict,
-        "sentence": duel.sentence,
     }
 
 
@@ -428,3 +419,31 @@ def control_sentences(demo: Demo) -> list[str]:
     else:
         second = f"It does not rely more on behaviour there, although it should: {numbers}."
     return [f"{first} (difference {against.comparison.difference:+.4f}, p = {against.p_holm:.2g}).", second]
+
+
+def leaning_sentences(world: World) -> list[str]:
+    """Whether MAGNET leans, for each kind of user, towards what truly decides for them, in plain sentences.
+
+    Both in what it relied on and in where its router sent the pairs, against the mean of the other kinds.
+    """
+    sentences = []
+    for kind, part in DECIDES.items():
+        others = [means for name, means in world.kinds.items() if name != kind]
+        if kind not in world.kinds or not others:
+            continue
+        leans = [
+            _lean(words, part, world.kinds[kind][measure], [means[measure] for means in others])
+            for measure, words in (("reliance", "relies on"), ("groups", "routes to"))
+        ]
+        sentences.append(f"For users who are {KIND_NAMES[kind]}, MAGNET {leans[0]}, and it {leans[1]}.")
+    return sentences
+
+
+def _lean(words: str, part: str, own: Mapping[str, float], others: Sequence[Mapping[str, float]]) -> str:
+    share, usual = own.get(part, 0.0), float(np.mean([means.get(part, 0.0) for means in others]))
+    numbers = f"({share:.1%} against {usual:.1%} for the other kinds)"
+    if abs(share - usual) < NO_LEAN:
+        return f"{words} {part} no more than for others, although the truth would ask for it {numbers}"
+    if share < usual:
+        return f"{words} {part} less, although the truth would ask for more {numbers}"
+    return f"{words} {part} more, as the truth has it {numbers}"

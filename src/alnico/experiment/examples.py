@@ -7,8 +7,9 @@ LIST_LENGTH = 20
 """A test item within these first places is a hit."""
 
 
-def test_hits(run: Run, length: int = LIST_LENGTH) -> list[tuple[int, int, int]]:
-    """(user, item, place from 1) of every test item in the first ``length`` places, by user, best place first.
+def hits_of_test(run: Run, length: int = LIST_LENGTH) -> list[tuple[int, int, int]]:
+    """(user, item, place from 1) of every test item in the first ``length`` places, by user, best place
+    first.
 
     Empty for a run that stored no routing of its test pairs.
     """
@@ -30,7 +31,7 @@ def pairs_to_show(run: Run, parts: tuple[str, ...], most: int = 3) -> list[tuple
 
     For each part the hit that relied on it most; without any hit, first recommendations of the first users.
     """
-    stored, hits = run.routing(), test_hits(run)
+    stored, hits = run.routing(), hits_of_test(run)
     chosen: list[tuple[int, int, str]] = []
     if stored is None or not hits:
         ranking = run.test_ranking()
@@ -42,7 +43,19 @@ def pairs_to_show(run: Run, parts: tuple[str, ...], most: int = 3) -> list[tuple
     for column, part in enumerate(parts[:most]):
         order = shares[:, column].argsort(descending=True, stable=True).tolist()
         used = {user for user, _, _ in chosen}
-        best = next((pairs_in_order[row] for row in order if pairs_in_order[row] in found and pairs_in_order[row][0] not in used), None)
+        best = next(
+            (
+                pairs_in_order[row]
+                for row in order
+                if pairs_in_order[row] in found and pairs_in_order[row][0] not in used
+            ),
+            None,
+        )
         if best is not None:
-            chosen.append((*best, f"a test item in the first {LIST_LENGTH}, and of those the one that relied most on {part}"))
+            chosen.append(
+                (
+                    *best,
+                    f"a test item in the first {LIST_LENGTH}, of those the one that relied most on {part}",
+                )
+            )
     return chosen

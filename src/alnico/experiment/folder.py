@@ -69,7 +69,9 @@ class Run:
     def result(self) -> dict[str, Any]:
         """Measures of the finished run. Raises StorageError while there are none."""
         if not self.is_tested:
-            raise StorageError(f"run {self.folder} is not finished; go on with `alnico train --resume {self.folder}`")
+            raise StorageError(
+                f"run {self.folder} is not finished; go on with `alnico train --resume {self.folder}`"
+            )
         content: dict[str, Any] = read_json(self.folder / RESULT)
         return content
 
@@ -87,7 +89,9 @@ class Run:
         """The finished model of the best epoch. Raises StorageError while there is none."""
         path = self.folder / "scorer.safetensors"
         if not path.exists():
-            raise StorageError(f"run {self.folder} has no finished model yet; go on with `alnico train --resume {self.folder}`")
+            raise StorageError(
+                f"run {self.folder} has no finished model yet; go on with `alnico train --resume {self.folder}`"
+            )
         return restore(load_scorer_state(path))
 
     @cached_property
@@ -178,7 +182,9 @@ def store_test(folder: Path, ranking: Ranking, scores: Scores) -> None:
         "items": torch.from_numpy(ranking.items.copy()),
         "scores": torch.from_numpy(ranking.scores.copy()),
     }
-    tensors.update({f"value/{name}": torch.from_numpy(values.copy()) for name, values in scores.values.items()})
+    tensors.update(
+        {f"value/{name}": torch.from_numpy(values.copy()) for name, values in scores.values.items()}
+    )
     write_tensors(folder / TEST_LISTS, tensors, {})
 
 

@@ -1,7 +1,7 @@
 """Finished runs as compact records, and what can be said about them side by side.
 
-A record holds what tables and comparisons need: settings, fingerprints, history, measures, and per-user values
-of a few measures. It is written from a run folder and outlives it.
+A record holds what tables and comparisons need: settings, fingerprints, history, measures, and per-user
+values of a few measures. It is written from a run folder and outlives it.
 """
 
 import json
@@ -32,7 +32,8 @@ OWN_MODEL = "magnet"
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """One finished run: ``record`` is its run.json, ``result`` its result.json, ``history`` one row per epoch.
+    """One finished run: ``record`` is its run.json, ``result`` its result.json, ``history`` one row per
+    epoch.
 
     ``scores`` are the per-user test values.
     """
@@ -86,8 +87,9 @@ Verdict = Literal["better", "worse", "open"]
 class Duel:
     """One run against another on one measure; differences are first minus second.
 
-    ``p_holm`` is the two-sided p corrected for all duels made together. ``verdict`` speaks of the first: better or
-    worse where test and mean agree and the corrected p is below 5 %, else open.
+    ``p_holm`` is the two-sided p corrected for all duels made together. ``verdict`` speaks of the first:
+    better or worse where the corrected p is below 5 % and the interval of the mean difference lies on that
+    side of zero, else open. The test looks at ranks, so the two can disagree; then nothing is claimed.
     """
 
     first: str
@@ -100,10 +102,11 @@ class Duel:
     def verdict(self) -> Verdict:
         """Whether the first is better, worse, or neither can be claimed."""
         told = self.comparison
+        low, high = told.interval
         if self.p_holm < SIGNIFICANCE:
-            if told.difference > 0 and told.rank_biserial > 0:
+            if low > 0 and told.rank_biserial > 0:
                 return "better"
-            if told.difference < 0 and told.rank_biserial < 0:
+            if high < 0 and told.rank_biserial < 0:
                 return "worse"
         return "open"
 
@@ -123,9 +126,31 @@ class Duel:
         if self.verdict == "worse":
             return f"{self.first} is worse than {self.second}: {numbers}."
         return (
-            f"No difference between {self.first} and {self.second} can be shown: {numbers}; with "
-            f"{told.n_users} users a true difference below {told.smallest_detectable_effect:.4f} would often stay unseen."
+            f"No difference between {self.first} and {self.second} can be claimed: {numbers}; with "
+            f"{told.n_users} users a true difference below {told.smallest_detectable_effect:.4f} would often "
+            "stay unseen."
         )
+
+
+def summary(duel: Duel) -> dict[str, Any]:
+    """A duel as plain values."""
+    told = duel.comparison
+    return {
+        "first": duel.first,
+        "second": duel.second,
+        "metric": told.metric,
+        "users": told.n_users,
+        "difference": told.difference,
+        "interval": list(told.interval),
+        "p": told.p_value,
+        "p_holm": duel.p_holm,
+        "smallest_detectable_effect": told.smallest_detectable_effect,
+        "wins": told.wins,
+        "ties": told.ties,
+        "losses": told.losses,
+        "verdict": duel.verdict,
+        "sentence": duel.sentence,
+    }
 
 
 def spoken_p(value: float) -> str:
@@ -145,7 +170,11 @@ def main_run(records: Sequence[RunRecord]) -> RunRecord:
 
 def best_baseline(records: Sequence[RunRecord], metric: str) -> RunRecord | None:
     """The run of another model than MAGNET that validates best by ``metric``; None where there is none."""
-    others = [record for record in records if record.model != OWN_MODEL and record.measure("valid", metric) is not None]
+    others = [
+        record
+        for record in records
+        if record.model != OWN_MODEL and record.measure("valid", metric) is not None
+    ]
     return max(others, key=lambda record: record.measure("valid", metric) or 0.0, default=None)
 
 
@@ -158,7 +187,8 @@ def duels(pairs: Sequence[tuple[RunRecord, RunRecord]], metric: str) -> list[Due
     for first, second in pairs:
         if first.question != second.question:
             raise ConfigError(
-                f"{first.label} and {second.label} differ in data, split or mask; only like can be compared with like"
+                f"{first.label} and {second.label} differ in data, split or mask; only like can be compared "
+                "with like"
             )
         made.append(compare(first.scores, second.scores, metric, rng(0, "comparison")))
     corrected = holm([told.p_value for told in made])
@@ -174,7 +204,8 @@ def not_beaten(fought: Sequence[Duel]) -> list[Duel]:
 
 
 def warning(fought: Sequence[Duel]) -> str | None:
-    """One sentence that names every simpler model that is not significantly worse; None where there is none."""
+    """One sentence that names every simpler model that is not significantly worse; None where there is
+    none."""
     open_ones = not_beaten(fought)
     if not open_ones:
         return None
@@ -183,9 +214,13 @@ def warning(fought: Sequence[Duel]) -> str | None:
     equal = [duel.second for duel in open_ones if duel.verdict == "open"]
     parts = []
     if worse:
-        parts.append(f"{listed(worse)} {'is' if len(worse) == 1 else 'are'} significantly better than {first}")
+        parts.append(
+            f"{listed(worse)} {'is' if len(worse) == 1 else 'are'} significantly better than {first}"
+        )
     if equal:
-        parts.append(f"{listed(equal)} {'is' if len(equal) == 1 else 'are'} not significantly worse than {first}")
+        parts.append(
+            f"{listed(equal)} {'is' if len(equal) == 1 else 'are'} not significantly worse than {first}"
+        )
     return f"On {metric}, {' and '.join(parts)}: on these data the simpler model may be all you need."
 
 
@@ -195,7 +230,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def write_record(record: RunRecord, folder: Path) -> Path:
-    """Write the record as ``folder/<dataset>/<run>.npz`` and return its path; plain arrays and JSON, no pickle."""
+    """Write the record as ``folder/<dataset>/<run>.npz`` and return its path; plain arrays and JSON, no
+    pickle."""
     told = {
         "format": FORMAT,
         "name": record.name,
@@ -214,20 +250,24 @@ def write_record(record: RunRecord, folder: Path) -> Path:
             arrays[f"levels/{metric}"] = levels
             arrays[f"codes/{metric}"] = codes.astype(np.uint16 if len(levels) < 2**16 else np.uint32)
     buffer = BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     path = folder / record.dataset / f"{record.name}{SUFFIX}"
     write_atomically(path, lambda file: file.write(buffer.getvalue()))
     return path
 
 
 def read_record(path: Path) -> RunRecord:
-    """The record that ``write_record`` wrote. Raises StorageError if it is missing, damaged or of a newer format."""
+    """The record that ``write_record`` wrote. Raises StorageError if it is missing, damaged or of a newer
+    format."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # By way of memory: numpy would leave the file of a damaged archive open.
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         told = json.loads(arrays.pop("record").tobytes())
         if told["format"] > FORMAT:
-            raise StorageError(f"{path} has format {told['format']}, newer than this alnico reads ({FORMAT}); upgrade alnico")
+            raise StorageError(
+                f"{path} has format {told['format']}, newer than this alnico reads ({FORMAT}); upgrade alnico"
+            )
         users = arrays.pop("users").astype(np.int64)
         values = {
             name.removeprefix("levels/"): levels[arrays[name.replace("levels/", "codes/", 1)]]
@@ -236,7 +276,9 @@ def read_record(path: Path) -> RunRecord:
         }
         return RunRecord(told["name"], told["record"], told["result"], told["history"], Scores(users, values))
     except (OSError, ValueError, KeyError, IndexError, TypeError, BadZipFile) as problem:
-        raise StorageError(f"{path} cannot be read as a record of a run: {problem}; write it again with `alnico results`") from problem
+        raise StorageError(
+            f"{path} cannot be read as a record of a run: {problem}; write it again with `alnico results`"
+        ) from problem
 
 
 def finished_runs(folder: Path) -> tuple[list[Run], list[Run]]:

@@ -68,7 +68,9 @@ def run(
     """
     folder = Path(folder)
     if (folder / RECORD).exists():
-        raise StorageError(f"{folder} already holds a run; choose another folder, or go on with --resume {folder}")
+        raise StorageError(
+            f"{folder} already holds a run; choose another folder, or go on with --resume {folder}"
+        )
     device = _device(spec.device)
     dataset = open_for(spec)
     split = split_dataset(dataset, spec.split or default_recipe(dataset))
@@ -90,7 +92,9 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
         return begun
     spec = begun.spec
     model = _build(spec, begun.dataset, begun.split)
-    return _finish(spec, begun.folder, begun.dataset, begun.split, model, _device(spec.device), watcher, resume=True)
+    return _finish(
+        spec, begun.folder, begun.dataset, begun.split, model, _device(spec.device), watcher, resume=True
+    )
 
 
 def _device(name: str) -> torch.device:
@@ -113,7 +117,9 @@ def _adopt(model: Recommender, old: Run, dataset: Dataset) -> None:
     if not isinstance(model, TrainableRecommender):
         raise ConfigError("this model has no weights, so there is nothing to start from")
     if type(model) is not model_class(old.spec.model_name):
-        raise ConfigError(f"--warm-start needs a run of the same model; {old.folder} trained {old.spec.model_name!r}")
+        raise ConfigError(
+            f"--warm-start needs a run of the same model; {old.folder} trained {old.spec.model_name!r}"
+        )
     users = old.dataset.users.numbers_or_absent(dataset.users.names.tolist())
     items = old.dataset.items.numbers_or_absent(dataset.items.names.tolist())
     taken = model.adopt(model_weights(old.folder / "checkpoint.safetensors"), users, items)
@@ -132,11 +138,23 @@ def _finish(
     *,
     resume: bool,
 ) -> Run:
-    batches = BatchSource(split.train, spec.training.batch_size) if isinstance(model, TrainableRecommender) else None
+    batches = (
+        BatchSource(split.train, spec.training.batch_size)
+        if isinstance(model, TrainableRecommender)
+        else None
+    )
     desk = Desk(folder, _settings_hash(spec, dataset, split))
     validate = _validation(spec, split)
     fitted = fit(
-        model, batches, validate, spec.training, seed=spec.seed, device=device, desk=desk, watcher=watcher, resume=resume
+        model,
+        batches,
+        validate,
+        spec.training,
+        seed=spec.seed,
+        device=device,
+        desk=desk,
+        watcher=watcher,
+        resume=resume,
     )
     _test_once(spec, folder, split, restore(fitted.scorer).to(device), fitted, validate)
     return open_run(folder)
@@ -163,7 +181,9 @@ def _test_once(
     ranking = scorer.top(targets.users, _masked(spec, split), spec.evaluation.k)
     scores = evaluate(ranking, targets, spec.evaluation.metrics)
     store_test(folder, ranking, scores)
-    slices = all_slices(ranking, targets, split.train, [m for m in SLICE_METRICS if m in spec.evaluation.metrics])
+    slices = all_slices(
+        ranking, targets, split.train, [m for m in SLICE_METRICS if m in spec.evaluation.metrics]
+    )
     result: dict[str, Any] = {
         "valid": dict(validate(scorer)),
         "test": scores.means(),
@@ -202,7 +222,9 @@ def _test_routing(folder: Path, scorer: ExplainingScorer, targets: Targets) -> d
         "routing": routed.routing,
         "reliance": routed.reliance,
     }
-    write_tensors(folder / ROUTING, tensors, {"parts": list(scorer.parts), "experts": [e.label for e in scorer.experts]})
+    write_tensors(
+        folder / ROUTING, tensors, {"parts": list(scorer.parts), "experts": [e.label for e in scorer.experts]}
+    )
     return routing_summary(scorer.experts, scorer.parts, scorer.templates.cpu(), routed)
 
 
@@ -216,13 +238,19 @@ def _training_facts(folder: Path, fitted: Fitted) -> dict[str, Any]:
         "epochs": fitted.progress.epoch,
         "finished": fitted.progress.finished,
         "steps": fitted.progress.steps,
-        "train_seconds_per_epoch": float(np.median([row["train_seconds"] for row in later])) if later else 0.0,
+        "train_seconds_per_epoch": float(np.median([row["train_seconds"] for row in later]))
+        if later
+        else 0.0,
         "epoch_seconds": float(np.median([row["epoch_seconds"] for row in later])) if later else 0.0,
         "training_seconds": float(sum(row["epoch_seconds"] for row in rows)),
     }
     if rows and "switch_step" in rows[-1]:
         facts["switch_step"] = int(rows[-1]["switch_step"])
-        last = [row["effective_experts"] for row in steps if row["epoch"] == rows[-1]["epoch"] and "effective_experts" in row]
+        last = [
+            row["effective_experts"]
+            for row in steps
+            if row["epoch"] == rows[-1]["epoch"] and "effective_experts" in row
+        ]
         facts["effective_experts_at_end"] = float(np.mean(last)) if last else None
     return facts
 
@@ -265,4 +293,3 @@ def _record(
         "machine": {"system": platform.system(), "processor": platform.machine()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-

@@ -92,7 +92,9 @@ class RunSpec(BaseModel, frozen=True, extra="forbid"):
 def read_model(settings: Mapping[str, Any]) -> ModelConfig:
     """A model's settings from plain values with a ``name``. Raises ConfigError for anything unknown."""
     if "name" not in settings:
-        raise ConfigError("the settings name no model; add [model] with name = \"magnet\", or --set model.name=magnet")
+        raise ConfigError(
+            'the settings name no model; add [model] with name = "magnet", or --set model.name=magnet'
+        )
     config = model_class(str(settings["name"])).Config
     return validated(config, {key: value for key, value in settings.items() if key != "name"}, "model")
 
@@ -105,7 +107,9 @@ def read_spec(settings: Mapping[str, Any]) -> RunSpec:
     spec = validated(RunSpec, plain, "")
     spec.model_config_record()
     if spec.evaluation.k < max(parse_metric(metric).cutoff for metric in spec.evaluation.metrics):
-        raise ConfigError(f"evaluation.k = {spec.evaluation.k} is shorter than the largest cut-off of evaluation.metrics")
+        raise ConfigError(
+            f"evaluation.k = {spec.evaluation.k} is shorter than the largest cut-off of evaluation.metrics"
+        )
     if spec.training.metric not in spec.evaluation.metrics:
         raise ConfigError(
             f"training.metric {spec.training.metric!r} is not among evaluation.metrics"
@@ -170,7 +174,9 @@ def validated(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
         name = ".".join([where, *path] if where else path)
         if first["type"] == "extra_forbidden":
             record = _record_at(kind, path[:-1])
-            raise ConfigError(f"there is no setting {name!r}{nearest(path[-1], record.model_fields)}") from problem
+            raise ConfigError(
+                f"there is no setting {name!r}{nearest(path[-1], record.model_fields)}"
+            ) from problem
         found = "" if first["type"] in ("missing", "value_error") else f"; found {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{name or 'settings'}: {message}{found}") from problem

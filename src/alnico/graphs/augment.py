@@ -74,7 +74,12 @@ def induce_edges(
         inputs += [lists.items, lists.weights]
         if visibility == "full":
             inputs += [features[name].vectors, features[name].present]
-    arguments = {"per_user": per_user, "visibility": visibility, "n_users": train.n_users, "n_items": train.n_items}
+    arguments = {
+        "per_user": per_user,
+        "visibility": visibility,
+        "n_users": train.n_users,
+        "n_items": train.n_items,
+    }
 
     def make() -> Arrays:
         return _induce(train, features, neighbours, per_user, visibility)
@@ -129,7 +134,7 @@ def _induce(
 
 @dataclass(frozen=True, eq=False)
 class _UnitTable:
-    """Vectors of length one, absent rows zero; the different ones among them, and which of those each row is."""
+    """Vectors of length one, absent rows zero; the different ones among them, and which of them each row is."""
 
     rows: NDArray[np.float32]
     distinct: Tensor

@@ -21,7 +21,7 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def distinct_rows(table: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The different rows of a table in order of appearance, and for each row the number of its like among them.
+    """The different rows of a table in order of appearance, and the number among them of each row's like.
 
     A matrix product may sum equal columns in different orders, and so tell twins apart by a rounding error;
     products with the distinct rows, handed out to all their copies, tie exactly.

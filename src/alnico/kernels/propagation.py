@@ -15,6 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from alnico.kernels.threads import follow_torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,11 @@ class Csr:
             # torch announces its CSR layout as beta at first use; the product used here is stable.
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
             return torch.sparse_csr_tensor(
-                self.starts, self.columns.long(), self.values, (self.n_rows, self.n_columns), check_invariants=False
+                self.starts,
+                self.columns.long(),
+                self.values,
+                (self.n_rows, self.n_columns),
+                check_invariants=False,
             )
 
 
@@ -100,6 +107,7 @@ class _Multiply(torch.autograd.Function):
         return _product(matrix, table)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         return _product(ctx.transposed, grads[0]), None, None
 
@@ -109,16 +117,21 @@ class _MultiplyRows(torch.autograd.Function):
     def forward(ctx: Any, table: Tensor, matrix: Csr, transposed: Csr, rows: Tensor) -> Tensor:
         ctx.transposed, ctx.rows, ctx.n_rows = transposed, rows, matrix.n_rows
         out = torch.empty((len(rows), table.shape[1]), dtype=table.dtype)
-        _some_rows(*_parts(matrix, table.dtype), table.detach().contiguous().numpy(), rows.numpy(), out.numpy())
+        follow_torch()
+        _some_rows(
+            *_parts(matrix, table.dtype), table.detach().contiguous().numpy(), rows.numpy(), out.numpy()
+        )
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         grad = grads[0].contiguous()
         place_of = torch.full((ctx.n_rows,), -1, dtype=torch.int32)
         place_of[ctx.rows] = torch.arange(len(ctx.rows), dtype=torch.int32)
         out = torch.empty((ctx.transposed.n_rows, grad.shape[1]), dtype=grad.dtype)
         parts = _parts(ctx.transposed, grad.dtype)
+        follow_torch()
         _some_columns(*parts, grad.numpy(), place_of.numpy(), out.numpy())
         return out, None, None, None
 
@@ -128,6 +141,7 @@ def _product(matrix: Csr, table: Tensor) -> Tensor:
         return matrix.as_torch @ table
     table = table.detach().contiguous()
     out = torch.empty((matrix.n_rows, table.shape[1]), dtype=table.dtype)
+    follow_torch()
     _all_rows(*_parts(matrix, table.dtype), table.numpy(), out.numpy())
     return out
 

@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from alnico.kernels.threads import follow_torch
+
 USER_BLOCK = 32
 
 
@@ -65,7 +67,9 @@ def _mix_concat(users, items, readout, user_logits, item_logits, k, out):
                 weight = np.exp(logits[best] - highest)
                 score = np.float32(0)
                 for axis in range(width):
-                    score += readout[axis] * max(users[best, user, axis] + items[best, item, axis], np.float32(0))
+                    score += readout[axis] * max(
+                        users[best, user, axis] + items[best, item, axis], np.float32(0)
+                    )
                 weight_sum += weight
                 total += weight * score
                 logits[best] = -np.inf
@@ -84,6 +88,7 @@ def routed_scores(
         return _blocks(users, items, user_logits, item_logits, k, None)
     out = torch.empty((users.shape[1], items.shape[1]))
     transposed = items.transpose(1, 2)
+    follow_torch()
     for start in range(0, users.shape[1], USER_BLOCK):
         block = slice(start, start + USER_BLOCK)
         expert_scores = torch.bmm(users[:, block], transposed)
@@ -109,6 +114,7 @@ def routed_concat_scores(
     if users.is_cuda:
         return _blocks(users, items, user_logits, item_logits, k, readout)
     out = torch.empty((users.shape[1], items.shape[1]))
+    follow_torch()
     _mix_concat(
         users.contiguous().numpy(),
         items.contiguous().numpy(),

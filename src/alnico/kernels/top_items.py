@@ -9,6 +9,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from alnico.errors import ConfigError
+from alnico.kernels.threads import follow_torch
+
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
@@ -36,23 +39,33 @@ def _top_items(scores, offsets, seen, k, items, values):
 
 
 def top_items(
-    scores: Float[Tensor, "rows items"], seen_offsets: NDArray[np.int64], seen_items: NDArray[np.int64], k: int
+    scores: Float[Tensor, "rows items"],
+    seen_offsets: NDArray[np.int64],
+    seen_items: NDArray[np.int64],
+    k: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Item numbers and scores of the k best of each row, best first; -1 and -inf fill short lists.
 
     Row r must not list ``seen_items[seen_offsets[r]:seen_offsets[r + 1]]`` (ascending).
+    Raises ConfigError if k is below 1.
     """
+    if k < 1:
+        raise ConfigError(f"a list needs at least one place; found k = {k}")
     if scores.is_cuda:
         return top_items_reference(scores, seen_offsets, seen_items, k)
     table = np.ascontiguousarray(scores.detach().numpy().astype(np.float32, copy=False))
     items = np.full((len(table), k), -1, np.int64)
     values = np.full((len(table), k), -np.inf, np.float32)
+    follow_torch()
     _top_items(table, seen_offsets, seen_items, k, items, values)
     return items, values
 
 
 def top_items_reference(
-    scores: Float[Tensor, "rows items"], seen_offsets: NDArray[np.int64], seen_items: NDArray[np.int64], k: int
+    scores: Float[Tensor, "rows items"],
+    seen_offsets: NDArray[np.int64],
+    seen_items: NDArray[np.int64],
+    k: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The same through a stable sort; runs on any device."""
     rows = np.repeat(np.arange(len(seen_offsets) - 1), np.diff(seen_offsets))

@@ -34,5 +34,7 @@ SCORERS: dict[str, type[Scorer]] = {
 def restore(state: ScorerState) -> Scorer:
     """The finished model that ``state`` describes. Raises StorageError for a kind this version does not know."""
     if state.kind not in SCORERS:
-        raise StorageError(f"a finished model of kind {state.kind!r} is unknown to this version{nearest(state.kind, SCORERS)}")
+        raise StorageError(
+            f"a finished model of kind {state.kind!r} is unknown to this version{nearest(state.kind, SCORERS)}"
+        )
     return SCORERS[state.kind].from_state(state)

@@ -60,7 +60,9 @@ class ItemKnn(Recommender):
 
 
 def _co_taken(train: Interactions, k: int, shrinkage: float) -> ItemNeighbours:
-    taken = sparse.csr_matrix((np.ones(len(train)), (train.users, train.items)), (train.n_users, train.n_items))
+    taken = sparse.csr_matrix(
+        (np.ones(len(train)), (train.users, train.items)), (train.n_users, train.n_items)
+    )
     together = (taken.T @ taken).tocoo()
     rows, columns = together.row.astype(np.int64), together.col.astype(np.int64)
     lengths = np.sqrt(train.item_degrees.astype(np.float64))
@@ -84,7 +86,9 @@ def _content_lists(config: ItemKnnConfig, data: TrainingData) -> ItemNeighbours:
         total = total + sparse.csr_matrix(entries, shape=(n_items, n_items))
     summed = total.tocoo()
     width = config.neighbours * len(features)
-    return _best_per_row(summed.row.astype(np.int64), summed.col.astype(np.int64), summed.data, n_items, width)
+    return _best_per_row(
+        summed.row.astype(np.int64), summed.col.astype(np.int64), summed.data, n_items, width
+    )
 
 
 def _best_per_row(

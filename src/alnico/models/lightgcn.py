@@ -54,7 +54,9 @@ class LightGcn(TrainableRecommender):
         n_users = self.users.num_embeddings
         nodes = torch.cat([batch.users, batch.positives + n_users, batch.negatives + n_users])
         rows, place = torch.unique(nodes, return_inverse=True)
-        final = light_propagate(self.graph, self._table(), self.config.layers, rows)[place]
+        final = light_propagate(self.graph, self._table(), self.config.layers, rows)
+        # Not final[place]: the gradient of plain indexing is summed in whatever order the threads come.
+        final = final.index_select(0, place)
         users, positives, negatives = final.chunk(3)
         ranking = bpr((users * positives).sum(1), (users * negatives).sum(1), batch.weights)
         ego = (self.users(batch.users), self.items(batch.positives), self.items(batch.negatives))
@@ -63,5 +65,5 @@ class LightGcn(TrainableRecommender):
     @torch.no_grad()
     def scorer(self) -> DotScorer:
         final = light_propagate(self.graph, self._table(), self.config.layers)
-        users, items = final.split([self.users.num_embeddings, self.items.num_embeddings])
-        return frozen_dot(users, items)
+        n_users = self.users.num_embeddings
+        return frozen_dot(final[:n_users], final[n_users:])

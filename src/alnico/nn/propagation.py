@@ -20,14 +20,14 @@ def light_propagate(
 
     Implements: Eq. (4), Eq. (5). Source: He et al., LightGCN, SIGIR 2020.
     """
-    total = table if rows is None else table[rows]
+    total = table if rows is None else table.index_select(0, rows)
     hop = table
     for layer in range(1, layers + 1):
         if layer == layers:
             total = total + graph.propagate(hop, rows)
         else:
             hop = graph.propagate(hop)
-            total = total + (hop if rows is None else hop[rows])
+            total = total + (hop if rows is None else hop.index_select(0, rows))
     return total / (layers + 1)
 
 

@@ -1,4 +1,5 @@
-"""Pages of the docs that hold measured numbers: one per data set, one for the demo. Nobody writes them by hand."""
+"""Pages of the docs that hold measured numbers: one per data set, one for the demo. Nobody writes them by
+hand."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from alnico.experiment.results import (
     main_run,
     warning,
 )
-from alnico.report.tables import ABSENT, MEASURES, PUBLISHED, Table, duel_table, number, short
+from alnico.report.tables import ABSENT, MASKS, MEASURES, PUBLISHED, Table, duel_table, number, short
 
 CHOICE = "ndcg@20"
 """The validation measure that picks the best baseline."""
@@ -56,7 +57,9 @@ def dataset_table(dataset: str, records: Sequence[RunRecord]) -> Table:
         row = [record.name, *_told(record)]
         if published:
             values = published.get(record.model)
-            row.append(ABSENT if values is None else " / ".join(f"{value:.4f}".lstrip("0") for value in values))
+            row.append(
+                ABSENT if values is None else " / ".join(f"{value:.4f}".lstrip("0") for value in values)
+            )
         rows.append(tuple(row))
     return Table(tuple(header), tuple(rows))
 
@@ -98,8 +101,8 @@ def _group(dataset: str, records: Sequence[RunRecord]) -> list[str]:
     lines = [f"## {_protocol_title(records[0])}", "", *_protocol(records), ""]
     lines += [dataset_table(dataset, records).markdown(), ""]
     lines += [
-        "`s/epoch` is the median over epochs but the first, training alone; `peak MB` the largest resident size of the "
-        "process.",
+        "`s/epoch` is the median over epochs but the first, training alone; `peak MB` the largest resident "
+        "size of the process.",
         "",
     ]
     lines += _comparisons(records)
@@ -120,12 +123,14 @@ def _protocol(records: Sequence[RunRecord]) -> list[str]:
     chosen = sorted({f"{plan['metric']} with patience {plan['patience']}" for plan in plans})
     data = first["dataset"]
     lines = [
-        f"* Data: {data['users']} users, {data['items']} items, modalities {listed(data['modalities'] or ['none'])}; "
+        f"* Data: {data['users']} users, {data['items']} items, "
+        f"modalities {listed(data['modalities'] or ['none'])}; "
         f"fingerprint `{data['fingerprint'][:12]}`.",
-        f"* Split: {facts['train']} training, {facts['valid']} validation and {facts['test']} test interactions; "
+        f"* Split: {facts['train']} training, {facts['valid']} validation and {facts['test']} test "
+        "interactions; "
         f"fingerprint `{first['split']['fingerprint'][:12]}`.",
-        f"* Left out of the lists: the user's items of {records[0].settings['evaluation']['mask']}. Ranked: the whole "
-        f"catalogue. Test users: {records[0].result['test_users']}.",
+        f"* Left out of the lists: the user's {MASKS[records[0].settings['evaluation']['mask']]}. "
+        f"Ranked: the whole catalogue. Test users: {records[0].result['test_users']}.",
     ]
     if chosen:
         lines.append(f"* Best epoch by validation {' or '.join(chosen)}.")
@@ -139,8 +144,9 @@ def _comparisons(records: Sequence[RunRecord]) -> list[str]:
     lines = [
         f"### Against {base.label}, the best baseline by validation {CHOICE}",
         "",
-        "Paired by user (Wilcoxon signed-rank, two-sided), p corrected by Holm over the rows of one measure; 95 % "
-        "bootstrap interval; `detectable` is the true difference that this many users would show with probability .8.",
+        "Paired by user (Wilcoxon signed-rank, two-sided), p corrected by Holm over the rows of one measure; "
+        "95 % bootstrap interval; `detectable` is the true difference that this many users would show with "
+        "probability .8.",
         "",
     ]
     pairs = [(record, base) for record in sorted(records, key=_order) if record is not base]
@@ -149,7 +155,11 @@ def _comparisons(records: Sequence[RunRecord]) -> list[str]:
     own = main_run(records)
     if own.model == OWN_MODEL:
         simpler = [record for record in records if record.model != OWN_MODEL]
-        warned = [text for metric in COMPARED if (text := warning(duels([(own, other) for other in simpler], metric)))]
+        warned = [
+            text
+            for metric in COMPARED
+            if (text := warning(duels([(own, other) for other in simpler], metric)))
+        ]
         lines += [f"> {text}\n" for text in warned]
     return lines
 
@@ -161,13 +171,14 @@ def demo_document(content: Mapping[str, Any]) -> str:
     lines = [
         "# The demo: measured",
         "",
-        f"Written by `alnico results` from the demo's own record ({form} form, seed {plan['seed']}). The worlds are "
-        "made up; their truth is known to the generator alone.",
+        f"Written by `alnico results` from the demo's own record ({form} form, seed {plan['seed']}). "
+        "The worlds are made up; their truth is known to the generator alone.",
         "",
     ]
     if measured:
         lines += [
-            f"Wall time {measured['wall_seconds']:.0f} s, peak memory {measured['peak_memory_bytes'] / 2**20:.0f} MB"
+            f"Wall time {measured['wall_seconds']:.0f} s, peak memory "
+            f"{measured['peak_memory_bytes'] / 2**20:.0f} MB"
             f"{_machine(measured)}.",
             "",
         ]
@@ -184,7 +195,12 @@ def _machine(measured: Mapping[str, Any]) -> str:
 
 
 def _demo_world(world: Mapping[str, Any], shop: Mapping[str, Any]) -> list[str]:
-    header = ("model", *(f"{part} {short(metric)}" for part in ("valid", "test") for metric in MEASURES), "s/epoch", "epochs")
+    header = (
+        "model",
+        *(f"{part} {short(metric)}" for part in ("valid", "test") for metric in MEASURES),
+        "s/epoch",
+        "epochs",
+    )
     rows = tuple(
         (
             label,
@@ -207,14 +223,25 @@ def _demo_world(world: Mapping[str, Any], shop: Mapping[str, Any]) -> list[str]:
         lines.append(f"* {world['warning']}")
     parts = list(world["reliance"])
     kinds = {**{kind: told["reliance"] for kind, told in world["kinds"].items()}, "all": world["reliance"]}
-    lines += ["", "Reliance of MAGNET (share of the contributions to the scores of test pairs) by true kind of user:", ""]
+    lines += [f"* {sentence}" for sentence in world["leaning"]]
+    lines += [
+        "",
+        "Reliance of MAGNET (share of the contributions to the scores of test pairs) by true kind of user:",
+        "",
+    ]
     lines += [_shares("user", parts, kinds).markdown(), ""]
     groups = {kind: told["groups"] for kind, told in world["kinds"].items()}
-    lines += ["Routing (mass of each anchor group) by true kind of user:", "", _shares("user", parts, groups).markdown(), ""]
+    lines += [
+        "Routing (mass of each anchor group) by true kind of user:",
+        "",
+        _shares("user", parts, groups).markdown(),
+        "",
+    ]
     return lines
 
 
 def _shares(first: str, parts: Sequence[str], rows: Mapping[str, Mapping[str, float]]) -> Table:
     return Table(
-        (first, *parts), tuple((kind, *(f"{shares.get(part, 0.0):.1%}" for part in parts)) for kind, shares in rows.items())
+        (first, *parts),
+        tuple((kind, *(f"{shares.get(part, 0.0):.1%}" for part in parts)) for kind, shares in rows.items()),
     )

@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from typing import Any
 
-import matplotlib
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from alnico.experiment.results import Duel
 
-# Colours that stand for the page's variables until the picture is text; nobody would choose these by accident.
+# These stand for the page's variables until the picture is text; nobody would choose them by accident.
 INK, MUTED, LINE = "#0a0b01", "#0a0b02", "#0a0b03"
 N_SERIES = 6
 SERIES = tuple(f"#0a0c0{number}" for number in range(N_SERIES))
@@ -29,7 +30,7 @@ _VARIABLES = {
 
 # Small in points, because a page shows them at half its width and on a phone at the phone's.
 _SIZE = (5.0, 2.9)
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
@@ -70,7 +71,9 @@ def curves(lines: Sequence[Curve], x_label: str, *, logarithmic: bool = False) -
             colour = SERIES[number % N_SERIES]
             axes.plot(line.x, line.y, color=colour, label=line.label)
             if line.mark is not None and line.mark in line.x:
-                axes.plot([line.mark], [line.y[list(line.x).index(line.mark)]], "o", color=colour, markersize=4.5)
+                axes.plot(
+                    [line.mark], [line.y[list(line.x).index(line.mark)]], "o", color=colour, markersize=4.5
+                )
         axes.set_xlabel(x_label)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if logarithmic:
@@ -83,7 +86,8 @@ def curves(lines: Sequence[Curve], x_label: str, *, logarithmic: bool = False) -
 
 
 def stages(lines: Sequence[Curve], threshold: float | None, switch_step: int | None) -> str:
-    """Shares between 0 and 1 over training steps, with the trigger's threshold and the step at which it fired."""
+    """Shares between 0 and 1 over training steps, with the trigger's threshold and the step at which it
+    fired."""
 
     def draw(axes: Axes) -> None:
         for number, line in enumerate(lines):
@@ -93,8 +97,12 @@ def stages(lines: Sequence[Curve], threshold: float | None, switch_step: int | N
         if switch_step is not None:
             axes.axvline(switch_step, color=INK, linewidth=0.9)
             axes.annotate(
-                "stage 2", (switch_step, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -9),
-                textcoords="offset points", fontsize=8.5,
+                "stage 2",
+                (switch_step, 0.55),
+                xycoords=("data", "axes fraction"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                fontsize=8.5,
             )
         axes.set_ylim(-0.02, 1.05)
         axes.set_xlabel("training step")
@@ -112,7 +120,11 @@ def grouped_bars(groups: Sequence[str], values: Mapping[str, Sequence[float | No
         for number, (label, lengths) in enumerate(values.items()):
             places = [row + (number - (len(values) - 1) / 2) * thickness for row in range(len(groups))]
             axes.barh(
-                places, [length or 0.0 for length in lengths], thickness * 0.92, color=SERIES[number % N_SERIES], label=label
+                places,
+                [length or 0.0 for length in lengths],
+                thickness * 0.92,
+                color=SERIES[number % N_SERIES],
+                label=label,
             )
         axes.set_yticks(range(len(groups)), list(groups))
         axes.invert_yaxis()
@@ -129,7 +141,9 @@ def intervals(fought: Sequence[Duel]) -> str:
     def draw(axes: Axes) -> None:
         for row, duel in enumerate(fought):
             told = duel.comparison
-            colour = SERIES[0] if duel.verdict == "better" else SERIES[1] if duel.verdict == "worse" else MUTED
+            colour = (
+                SERIES[0] if duel.verdict == "better" else SERIES[1] if duel.verdict == "worse" else MUTED
+            )
             axes.plot(told.interval, [row, row], color=colour, linewidth=2.2, solid_capstyle="round")
             axes.plot([told.difference], [row], "o", color=colour, markersize=6)
         axes.axvline(0, color=INK, linewidth=0.9)
@@ -146,12 +160,19 @@ def intervals(fought: Sequence[Duel]) -> str:
 
 def _legend(axes: Axes, entries: int) -> None:
     if entries > 1:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderaxespad=0.2, handlelength=1.4, columnspacing=1.2)
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=3,
+            borderaxespad=0.2,
+            handlelength=1.4,
+            columnspacing=1.2,
+        )
 
 
 def _picture(draw: Callable[[Axes], None], height: float = _SIZE[1]) -> str:
     """The drawing as an ``<svg>`` element whose colours are the page's."""
-    with matplotlib.rc_context(_STYLE):
+    with style.context(_STYLE):
         figure = Figure(figsize=(_SIZE[0], height), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())

@@ -11,11 +11,14 @@ from alnico.experiment.results import Duel, RunRecord
 MEASURES = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 SHORT = {"recall": "R", "ndcg": "N", "hit_rate": "HR", "precision": "P"}
 ABSENT = "-"
+MASKS = {"train": "training items", "train+valid": "training and validation items"}
+"""What a test list leaves out, in words, by the setting ``evaluation.mask``."""
 
 PUBLISHED: Mapping[str, Mapping[str, tuple[float, float, float, float]]] = {
     "baby": {"bpr_mf": (0.0357, 0.0575, 0.0192, 0.0249), "lightgcn": (0.0479, 0.0754, 0.0257, 0.0328)}
 }
-"""Test values of ``MEASURES`` that others published, by data set and model. Source: evaluation table of MMRec."""
+"""Test values of ``MEASURES`` that others published, by data set and model. Source: evaluation table of
+MMRec."""
 
 Form = Literal["text", "markdown", "latex", "csv"]
 
@@ -50,7 +53,15 @@ class Table:
         body = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in (self.header, *self.rows)]
         columns = "l" + "r" * (len(self.header) - 1)
         return "\n".join(
-            [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}"]
+            [
+                rf"\begin{{tabular}}{{{columns}}}",
+                r"\toprule",
+                body[0],
+                r"\midrule",
+                *body[1:],
+                r"\bottomrule",
+                r"\end{tabular}",
+            ]
         )
 
     def csv(self) -> str:
@@ -91,7 +102,7 @@ def measures_table(records: Sequence[RunRecord]) -> Table:
     return Table(header, tuple((record.label, *_measures(record), *_costs(record)) for record in records))
 
 
-def test_table(records: Sequence[RunRecord]) -> Table:
+def outcome_table(records: Sequence[RunRecord]) -> Table:
     """Test measures and training time of the runs: what fits a narrow screen."""
     header = ("model", *(short(metric) for metric in MEASURES), "epochs", "s/epoch")
     rows = [
@@ -108,7 +119,18 @@ def test_table(records: Sequence[RunRecord]) -> Table:
 
 def duel_table(fought: Sequence[Duel]) -> Table:
     """Paired comparisons, one per row."""
-    header = ("against", "measure", "difference", "95 % interval", "p", "p (Holm)", "detectable", "wins", "ties", "losses")
+    header = (
+        "against",
+        "measure",
+        "difference",
+        "95 % interval",
+        "p",
+        "p (Holm)",
+        "detectable",
+        "wins",
+        "ties",
+        "losses",
+    )
     rows = []
     for duel in fought:
         told = duel.comparison

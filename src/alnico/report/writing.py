@@ -24,9 +24,9 @@ class Written:
 def write_results(runs: Path, records: Path, to: Path, demo: Path, notes: Mapping[str, str]) -> Written:
     """Write a page and a CSV file per data set, a compact record per finished run, and the demo's page.
 
-    ``runs`` holds run folders and may be missing; ``records`` holds what was kept of earlier ones, notes included.
-    Raises StorageError if neither knows a finished run and there is no demo; ConfigError for a note on an unknown
-    data set.
+    ``runs`` holds run folders and may be missing; ``records`` holds what was kept of earlier ones, notes
+    included. Raises StorageError if neither knows a finished run and there is no demo; ConfigError for a note
+    on an unknown data set.
     """
     by_dataset, notices = gather(runs, records)
     kept_demo = records / MARK
@@ -34,12 +34,14 @@ def write_results(runs: Path, records: Path, to: Path, demo: Path, notes: Mappin
         write_json(kept_demo, content)
     if not by_dataset and not kept_demo.is_file():
         raise StorageError(
-            f"there is no finished run in {runs}, no record in {records} and no demo in {demo}; train one first, "
-            "or name the folder with --runs"
+            f"there is no finished run in {runs}, no record in {records} and no demo in {demo}; train one "
+            "first, or name the folder with --runs"
         )
     for dataset in notes:
         if dataset not in by_dataset:
-            raise ConfigError(f"--note names a data set without runs, {dataset!r}{nearest(dataset, by_dataset)}")
+            raise ConfigError(
+                f"--note names a data set without runs, {dataset!r}{nearest(dataset, by_dataset)}"
+            )
     all_notes = {**(read_json(records / NOTES) if (records / NOTES).is_file() else {}), **notes}
     if notes:
         write_json(records / NOTES, all_notes)

@@ -26,7 +26,9 @@ class Progress:
     """Why training ended, empty while it may go on."""
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimiser: Optimizer, progress: Progress, plan_hash: str) -> None:
+def save_checkpoint(
+    path: Path, model: nn.Module, optimiser: Optimizer, progress: Progress, plan_hash: str
+) -> None:
     """Write parameters, buffers, optimiser moments and progress as one atomic file."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for number, moments in optimiser.state_dict()["state"].items():
@@ -66,7 +68,9 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def save_scorer(path: Path, state: ScorerState, notes: Mapping[str, Any] | None = None) -> None:
     """Write a finished model."""
-    write_tensors(path, state.tensors, {"kind": state.kind, "settings": dict(state.settings), **(notes or {})})
+    write_tensors(
+        path, state.tensors, {"kind": state.kind, "settings": dict(state.settings), **(notes or {})}
+    )
 
 
 def load_scorer_state(path: Path) -> ScorerState:

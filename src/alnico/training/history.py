@@ -24,7 +24,9 @@ class Journal:
     def flush(self) -> None:
         """Append the remembered rows to the file."""
         if self.path is not None and self._waiting:
-            lines = "".join(json.dumps({k: _plain(v) for k, v in row.items()}) + "\n" for row in self._waiting)
+            lines = "".join(
+                json.dumps({k: _plain(v) for k, v in row.items()}) + "\n" for row in self._waiting
+            )
             with self.path.open("a") as file:
                 file.write(lines)
         self._waiting = []

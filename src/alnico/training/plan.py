@@ -15,7 +15,7 @@ class TrainPlan(BaseModel, frozen=True, extra="forbid"):
     learning_rate: PositiveFloat = 1e-3
     """Adam's step size."""
     learning_rates: Mapping[str, PositiveFloat] = Field(default_factory=dict)
-    """Another step size for a named parameter group of the model."""
+    """Another step size for a named parameter group of the model; by default the model's own ratio to the above."""
     learning_rate_decay: PositiveFloat = 1.0
     """The step size in epoch e is learning_rate * decay^((e - 1) / 50)."""
     weight_decay: NonNegativeFloat = 0.0

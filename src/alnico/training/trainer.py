@@ -115,7 +115,9 @@ def fit(
         return Fitted(state, Progress(finished="nothing to train"))
     if batches is None:
         raise ConfigError("a trainable model needs a source of batches")
-    return _Loop(model.to(device), batches, validate, plan, seed, device, desk, watcher or Silent()).run(resume)
+    return _Loop(model.to(device), batches, validate, plan, seed, device, desk, watcher or Silent()).run(
+        resume
+    )
 
 
 class _Loop:
@@ -250,19 +252,21 @@ class _Loop:
     def _leave(self, epoch: int) -> None:
         if self.desk.folder is None:
             raise Interrupted(f"stopped in epoch {epoch}; nothing is saved, because this run has no folder")
-        raise Interrupted(
-            f"stopped in epoch {epoch}; the {epoch - 1} before it are saved, go on with --resume {self.desk.folder}"
-        )
+        where = f"go on with --resume {self.desk.folder}"
+        raise Interrupted(f"stopped in epoch {epoch}; the {epoch - 1} before it are saved, {where}")
 
 
 def _optimiser(model: TrainableRecommender, plan: TrainPlan) -> Adam:
     groups = model.parameter_groups()
     for name in plan.learning_rates:
         if name not in groups:
-            raise ConfigError(f"training.learning_rates names no parameter group of this model: {name!r}{nearest(name, groups)}")
+            raise ConfigError(
+                f"training.learning_rates names no parameter group of this model: {name!r}{nearest(name, groups)}"
+            )
     described = []
     for name, parameters in groups.items():
-        rate = plan.learning_rates.get(name, plan.learning_rate)
+        relative = model.relative_rates().get(name, 1.0)
+        rate = plan.learning_rates.get(name, plan.learning_rate * relative)
         described.append({"params": list(parameters), "lr": rate, "base_lr": rate})
     return Adam(described, weight_decay=plan.weight_decay)
 

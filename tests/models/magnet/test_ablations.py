@@ -48,7 +48,7 @@ def reading(name):
 
 
 def trained(settings, epochs=2):
-    """A small model after a few steps, with the names of its loss terms and the gradient that each parameter saw."""
+    """A small model after a few steps, the names of its loss terms, and what gradient each parameter saw."""
     data = worlds.scattered(seed=5, n_users=20, idle_users=1).data
     config = MagnetConfig(**{"width": 6, "neighbours": 3, "induced": 5, **settings})
     model = Magnet.build(config, data, np.random.default_rng(0))

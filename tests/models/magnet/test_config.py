@@ -1,34 +1,53 @@
 """Settings: presets, refusals, round trips."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from alnico.models.magnet.config import PAPER, MagnetConfig
 
-# The printed form of every switch; the table of docs/assumptions.md says the same.
-PRINTED = {
-    "cue_scale": "none",
-    "leave_one_out": False,
-    "router_input": "behaviour",
-    "router_scale": 1.0,
-    "head": "concat",
-    "bpr": "sum",
-    "regulariser": "all_l2",
-    "trigger_unit": "step",
-    "smoothing": 0.0,
-    "coverage_floor": None,
-}
+ASSUMPTIONS = Path(__file__).parents[3] / "docs" / "assumptions.md"
+
+
+def table_of_presets():
+    """Setting -> (ours, the paper's), as the docs give them."""
+    cells = re.findall(
+        r"^\| `(\w+)` \| `?([^`|]+)`? \| `?([^`|]+)`? \|", ASSUMPTIONS.read_text(), re.MULTILINE
+    )
+    return {
+        name: tuple(None if value.strip() == "none" else json.loads(value) for value in values)
+        for name, *values in cells
+    }
+
+
+def test_the_docs_list_the_switches_of_both_presets():
+    ours, paper = MagnetConfig().model_dump(), MagnetConfig(preset="paper").model_dump()
+    assert table_of_presets() == {name: (ours[name], paper[name]) for name in PAPER}
 
 
 def test_the_paper_preset_fixes_exactly_its_switches():
-    assert PAPER == PRINTED
     paper, ours = MagnetConfig(preset="paper").model_dump(), MagnetConfig().model_dump()
-    assert {name: paper[name] for name in PRINTED} == PRINTED
-    rest = set(ours) - set(PRINTED) - {"preset"}
+    assert {name: paper[name] for name in PAPER} == PAPER
+    rest = set(ours) - set(PAPER) - {"preset"}
     assert {name: paper[name] for name in rest} == {name: ours[name] for name in rest}
 
 
-@pytest.mark.parametrize("name", PRINTED)
+def test_the_switches_of_the_paper_are_the_printed_form():
+    paper = MagnetConfig(preset="paper")
+    assert (paper.head, paper.bpr, paper.regulariser, paper.trigger_unit) == (
+        "concat",
+        "sum",
+        "all_l2",
+        "step",
+    )
+    assert (paper.cue_scale, paper.leave_one_out, paper.router_input) == ("none", False, "behaviour")
+    assert (paper.smoothing, paper.coverage_floor, paper.modality_dropout) == (0, None, 0)
+
+
+@pytest.mark.parametrize("name", PAPER)
 def test_a_given_setting_wins_over_the_preset(name):
     default = MagnetConfig().model_dump()[name]
     assert MagnetConfig(preset="paper", **{name: default}).model_dump()[name] == default

@@ -134,7 +134,9 @@ def test_coherence_by_hand():
     cues = ModalityCues(modality, train, MagnetConfig(width=2))
     assert cues.coherence(torch.tensor([0, 1])).tolist() == pytest.approx([1 / 3, 0])
     # Without the odd one the others are alike; without one of the twins the rest is not.
-    assert cues.coherence(torch.tensor([0, 0]), torch.tensor([2, 0])).tolist() == pytest.approx([1, 0], abs=1e-6)
+    assert cues.coherence(torch.tensor([0, 0]), torch.tensor([2, 0])).tolist() == pytest.approx(
+        [1, 0], abs=1e-6
+    )
 
 
 def test_raw_vectors_as_the_projection_reads_them():

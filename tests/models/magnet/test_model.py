@@ -78,7 +78,9 @@ def test_scores_are_those_of_the_method_written_plainly(settings):
     scorer = model.scorer()
     everyone = torch.arange(scorer.n_users)
     np.testing.assert_allclose(scorer.scores(everyone).numpy(), expected, atol=2e-4, rtol=2e-4)
-    users, items = (side.flatten() for side in torch.meshgrid(everyone, torch.arange(scorer.n_items), indexing="ij"))
+    users, items = (
+        side.flatten() for side in torch.meshgrid(everyone, torch.arange(scorer.n_items), indexing="ij")
+    )
     pairs = scorer.score_pairs(users, items).reshape(expected.shape)
     np.testing.assert_allclose(pairs.numpy(), expected, atol=2e-4, rtol=2e-4)
 
@@ -125,13 +127,15 @@ def test_the_training_score_of_all_pairs_is_the_finished_models(settings, leave_
         gap = judge.score(user, positive, out) - judge.score(user, negative, out)
         losses.append(math.log1p(math.exp(-gap)))
     expected = sum(losses) if model.config.bpr == "sum" else sum(losses) / len(losses)
-    # All training pairs in one batch: the lengths that cues are scaled by are then those of the finished model.
+    # All training pairs in one batch: the lengths that scale cues are then those of the finished model.
     step = model.eval().loss_terms(worlds.batch(triples))
     assert step.terms["bpr"].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_routing_terms_look_at_positive_pairs_only():
-    model, data = built({"routing": 0.4, "schedule": "constant", "leave_one_out": False, "coverage_floor": None})
+    model, data = built(
+        {"routing": 0.4, "schedule": "constant", "leave_one_out": False, "coverage_floor": None}
+    )
     triples = all_pairs(data.interactions)[:10]
     judge = plainly(model, data)
     routing = np.array([judge.routing(user, positive) for user, positive, _ in triples])
@@ -154,12 +158,16 @@ def test_routing_terms_look_at_positive_pairs_only():
 
 
 def test_entropy_inside_the_weights_is_not_differentiated():
-    model, data = built({"schedule": "linear", "routing": 0.4, "coverage_floor": None, "leave_one_out": False})
+    model, data = built(
+        {"schedule": "linear", "routing": 0.4, "coverage_floor": None, "leave_one_out": False}
+    )
     triples = all_pairs(data.interactions)[:10]
     model.eval()
     model.loss_terms(worlds.batch(triples)).terms["coverage"].backward()
     weighed = model.router.first.bias.grad.clone()
-    constant, _ = built({"schedule": "constant", "routing": 0.4, "coverage_floor": None, "leave_one_out": False})
+    constant, _ = built(
+        {"schedule": "constant", "routing": 0.4, "coverage_floor": None, "leave_one_out": False}
+    )
     step = constant.eval().loss_terms(worlds.batch(triples))
     step.terms["coverage"].backward()
     # The gradient is that of the bare term times the plain number 1 - H.
@@ -180,11 +188,15 @@ def test_views_agree_over_the_unique_users_and_positive_items_of_the_batch():
         for left, right in ((judge.plain, judge.other), (judge.other, judge.plain)):
             for own in nodes:
                 powers = [
-                    math.exp(left[own] @ right[x] / np.linalg.norm(left[own]) / np.linalg.norm(right[x]) / 0.4)
+                    math.exp(
+                        left[own] @ right[x] / np.linalg.norm(left[own]) / np.linalg.norm(right[x]) / 0.4
+                    )
                     for x in nodes
                 ]
                 total -= math.log(powers[nodes.index(own)] / sum(powers)) / len(nodes) / 2
-    assert model.loss_terms(worlds.batch(triples)).terms["contrast"].item() == pytest.approx(0.5 * total, rel=1e-4)
+    assert model.loss_terms(worlds.batch(triples)).terms["contrast"].item() == pytest.approx(
+        0.5 * total, rel=1e-4
+    )
 
 
 def test_a_single_view_has_nothing_to_agree_with():
@@ -219,13 +231,56 @@ def test_event_strengths_weigh_the_ranking_term():
     assert ranking([3.0, 3.0]) == pytest.approx(3 * both, rel=1e-5)
 
 
+def test_modality_dropout_leaves_each_pair_at_least_one_part_and_each_part_its_share():
+    model, _ = built({"modality_dropout": 0.4})
+    torch.manual_seed(0)
+    kept = model.train()._kept_parts(20000)
+    assert (kept.sum(1) >= 1).all()
+    # A part stays with probability .6, or where all three are drawn out and it is the luckiest: .4^3 / 3.
+    np.testing.assert_allclose(kept.mean(0), [0.6 + 0.4**3 / 3] * 3, atol=0.012)
+    assert (model.eval()._kept_parts(100) == 1).all()
+
+
+def test_without_any_dropout_training_is_the_same_each_time():
+    model, data = built({"dropout": 0.0, "modality_dropout": 0.0, "router": "mlp"})
+    some = worlds.batch(all_pairs(data.interactions))
+    losses = [mode().loss_terms(some).terms["bpr"].item() for mode in (model.train, model.train, model.eval)]
+    assert losses[0] == losses[1] == losses[2]
+    model, _ = built({"dropout": 0.0, "modality_dropout": 0.4})
+    one, other = (model.train().loss_terms(some).terms["bpr"].item() for _ in range(2))
+    assert one != other
+
+
 def test_dropout_acts_in_training_and_not_in_the_finished_model():
-    model, data = built({"dropout": 0.5, "router": "mlp"})
+    model, data = built({"dropout": 0.5, "modality_dropout": 0.0, "router": "mlp"})
     some = worlds.batch(all_pairs(data.interactions))
     one, other = (model.train().loss_terms(some).terms["bpr"].item() for _ in range(2))
     assert one != other
     assert torch.equal(model.scorer().scores(torch.arange(5)), model.scorer().scores(torch.arange(5)))
     assert model.training
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"projection": "mlp"}, {"features_trainable": True, "router_input": "behaviour"}, {"head": "concat"}],
+    ids=["projection by a network", "trained features", "concatenation head"],
+)
+def test_gradients_have_the_same_bits_each_time_on_several_threads(settings):
+    model, data = built({**settings, "width": 16})
+    batch = worlds.random_batch(data.interactions, 3000, seed=0)
+    model.eval()
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen = set()
+        for _ in range(12):
+            model.zero_grad()
+            torch.stack(list(model.loss_terms(batch).terms.values())).sum().backward()
+            found = [p.grad for p in model.parameters() if p.grad is not None]
+            seen.add(b"".join(gradient.numpy().tobytes() for gradient in found))
+    finally:
+        torch.set_num_threads(before)
+    assert len(seen) == 1
 
 
 # -- graphs, stages, cold items --------------------------------------------------------------------
@@ -247,7 +302,7 @@ def test_a_cap_thins_the_training_graph_anew_each_epoch_and_leaves_evaluation_al
 
 
 def test_the_controller_counts_what_it_observes_and_its_state_is_saved_with_the_weights():
-    model, data = built({"trigger_unit": "step", "smoothing": 0.0, "window": 2, "entropy_threshold": 0.5})
+    model, _ = built({"trigger_unit": "step", "smoothing": 0.0, "window": 2, "entropy_threshold": 0.5})
     for _ in range(2):
         model.observe({"entropy": 0.9})
     assert (model.stage.stage, model.stage.switch_step) == (2, 2)

@@ -41,7 +41,9 @@ def world(seed=11):
 def finished(settings=None, made=None):
     """A shaken model's scorer, the model and its data."""
     data = (made or world()).data
-    model = plain.shaken(Magnet.build(MagnetConfig(**{**SMALL, **(settings or {})}), data, np.random.default_rng(0)))
+    model = plain.shaken(
+        Magnet.build(MagnetConfig(**{**SMALL, **(settings or {})}), data, np.random.default_rng(0))
+    )
     return model.scorer(), model, data
 
 
@@ -130,7 +132,9 @@ def test_reliance_adds_up_to_what_sets_the_score_apart_from_the_average_items(se
     torch.testing.assert_close(told.reliance.sum(1), told.score - told.baseline, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{}, {"head": "concat", "router": "mlp"}], ids=["defaults", "concatenation"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"head": "concat", "router": "mlp"}], ids=["defaults", "concatenation"]
+)
 def test_reliance_is_the_mean_effect_over_all_orders_of_putting_parts_back(settings):
     scorer, model, data = finished(settings)
     lists = {name: nearest_neighbours(m, 3) for name, m in data.features.items()}
@@ -147,7 +151,9 @@ def test_reliance_is_the_mean_effect_over_all_orders_of_putting_parts_back(setti
         np.testing.assert_allclose(told.reliance[row], expected, rtol=2e-3, atol=2e-4)
         without = [judge.score_keeping(user, item, {0, 1, 2} - {part}) for part in range(3)]
         np.testing.assert_allclose(told.without[row], without, rtol=2e-3, atol=2e-4)
-        assert told.baseline[row].item() == pytest.approx(judge.score_keeping(user, item, ()), rel=2e-3, abs=2e-4)
+        assert told.baseline[row].item() == pytest.approx(
+            judge.score_keeping(user, item, ()), rel=2e-3, abs=2e-4
+        )
 
 
 def test_taking_away_what_an_item_does_not_have_changes_nothing():
@@ -241,7 +247,9 @@ def test_new_items_take_part_in_lists_and_histories(settings):
 def test_a_new_item_without_any_content_has_nothing_to_say():
     scorer, _, data = finished({"views": "single"})
     nothing = worlds.features(
-        1, image=worlds.modality(np.zeros((1, 4)), absent=[0]), text=worlds.modality(np.zeros((1, 3)), absent=[0])
+        1,
+        image=worlds.modality(np.zeros((1, 4)), absent=[0]),
+        text=worlds.modality(np.zeros((1, 3)), absent=[0]),
     )
     more = scorer.with_items(nothing)
     assert more.items.present[-1].tolist() == [0, 0, 0]

@@ -112,16 +112,18 @@ def test_start_begins_with_confidence():
     assert states(MagnetConfig(switch="start"), [0.0] * 3)[-1].stage == 2
 
 
-@given(st.builds(
-    StageState,
-    stage=st.sampled_from([1, 2]),
-    count=st.integers(0, 10**6),
-    steps=st.integers(0, 10**9),
-    smoothed=st.floats(-1, 1),
-    epoch_sum=st.floats(0, 1e6),
-    epoch_steps=st.integers(0, 10**6),
-    switch_step=st.integers(-1, 10**9),
-))
+@given(
+    st.builds(
+        StageState,
+        stage=st.sampled_from([1, 2]),
+        count=st.integers(0, 10**6),
+        steps=st.integers(0, 10**9),
+        smoothed=st.floats(-1, 1),
+        epoch_sum=st.floats(0, 1e6),
+        epoch_steps=st.integers(0, 10**6),
+        switch_step=st.integers(-1, 10**9),
+    )
+)
 def test_state_survives_as_a_tensor(state):
     again = StageState.from_tensor(state.to_tensor())
     assert again == state

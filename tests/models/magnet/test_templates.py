@@ -88,9 +88,7 @@ def test_three_modalities_share_the_rest_evenly():
     order=st.sampled_from(["global", "content_first"]),
     replicas=st.integers(1, 3),
 )
-def test_shares_are_never_negative_and_sum_to_one(
-    n_modalities, alpha, beta, delta, epsilon, order, replicas
-):
+def test_shares_are_never_negative_and_sum_to_one(n_modalities, alpha, beta, delta, epsilon, order, replicas):
     config = MagnetConfig(
         alpha=alpha, beta=beta, delta=delta, epsilon=epsilon, auxiliary_order=order, replicas=replicas
     )

@@ -10,12 +10,16 @@ Family = Literal["dominant", "balanced", "complementary"]
 FAMILIES: tuple[Family, ...] = ("dominant", "balanced", "complementary")
 
 PAPER: dict[str, Any] = {
-    "cue_scale": "none",
+    "layers": 2,
+    "alpha": 0.6,
+    "families": FAMILIES,
     "leave_one_out": False,
     "router_input": "behaviour",
     "router_scale": 1.0,
     "head": "concat",
     "modality_dropout": 0.0,
+    "identity_rate": 1.0,
+    "head_rate": 1.0,
     "bpr": "sum",
     "regulariser": "all_l2",
     "trigger_unit": "step",
@@ -33,7 +37,7 @@ class MagnetConfig(ModelConfig):
 
     width: PositiveInt = 64
     """d, length of all hidden vectors."""
-    layers: PositiveInt = 2
+    layers: PositiveInt = 3
     """L, hops of propagation."""
     views: Literal["dual", "single"] = "dual"
     """dual: observed and augmented graph; single: observed only."""
@@ -55,13 +59,13 @@ class MagnetConfig(ModelConfig):
     """Rows of the raw vectors: scaled to length one, as they are, or each column to mean 0 and deviation 1."""
     features_trainable: bool = False
     """Whether the raw vectors are moved by training."""
-    cue_scale: Literal["none", "unit", "balanced"] = "balanced"
+    cue_scale: Literal["none", "unit", "balanced"] = "none"
     """balanced: one factor per modality and side gives cues the mean length of the identities; unit: every cue gets
     just that length, which throws away that a scattered history has a short mean."""
     leave_one_out: bool = True
     """Whether the user's pool leaves out the positive item of the training pair."""
 
-    alpha: float = Field(0.6, ge=0, le=1)
+    alpha: float = Field(1.0, ge=0, le=1)
     """Dominance of the anchor in dominant templates."""
     beta: float = Field(0.2, ge=0, le=1)
     """Tilt towards the anchor in balanced templates."""
@@ -71,8 +75,9 @@ class MagnetConfig(ModelConfig):
     """Share of the anchor in complementary templates."""
     auxiliary_order: Literal["global", "content_first"] = "global"
     """Order of auxiliaries for content anchors: behaviour first (global) or last."""
-    families: tuple[Family, ...] = Field(FAMILIES, min_length=1)
-    """Template families in the pool."""
+    families: tuple[Family, ...] = Field(("dominant",), min_length=1)
+    """Template families in the pool. Mixing identities and cues inside one expert lets identities learn the training
+    pairs' content by heart; with alpha = 1 each dominant expert reads one part, and the router does the mixing."""
     replicas: PositiveInt = 1
     """p, experts per template, each with its own parameters."""
     templates: Literal["fixed", "learned"] = "fixed"
@@ -96,6 +101,12 @@ class MagnetConfig(ModelConfig):
     modality_dropout: float = Field(0.3, ge=0, lt=1)
     """Share of training pairs that do without a given part (behaviour or a modality), drawn per part; the rest of the
     template is scaled up, so that every part learns to speak alone."""
+
+    identity_rate: PositiveFloat = 5.0
+    """Learning rate of the identity tables, relative to the plan's."""
+    head_rate: PositiveFloat = 0.02
+    """Learning rate of the expert maps and the readout, relative to the plan's. Every pair of every batch moves them:
+    at the identities' rate they fit the training pairs long before the identities have learnt anything."""
 
     bpr: Literal["mean", "sum"] = "mean"
     """Reduction of Eq. (27)."""
@@ -143,7 +154,11 @@ class MagnetConfig(ModelConfig):
         if len(set(self.families)) != len(self.families):
             raise ValueError("families names a family twice")
         if self.features_trainable and self.router_input == "coherence":
-            raise ValueError("router_input = 'coherence' needs features that stay as they are; use 'behaviour'")
+            raise ValueError(
+                "router_input = 'coherence' needs features that stay as they are; use 'behaviour'"
+            )
         if self.feature_input != "unit" and self.router_input == "coherence":
-            raise ValueError("router_input = 'coherence' compares vectors of length one; use feature_input = 'unit'")
+            raise ValueError(
+                "router_input = 'coherence' compares vectors of length one; use feature_input = 'unit'"
+            )
         return self

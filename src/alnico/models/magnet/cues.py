@@ -85,15 +85,15 @@ class ModalityCues(nn.Module):
 
     def items(self, rows: Int[Tensor, " rows"]) -> Cue:
         """Cues of these items."""
-        return Cue(self.projection(self.vectors[rows]), self.present[rows])
+        return Cue(self.projection(self.vectors.index_select(0, rows)), self.present[rows])
 
     def users(self, rows: Int[Tensor, " rows"], left_out: Int[Tensor, " rows"] | None = None) -> Cue:
         """Cues of these users; with ``left_out`` each user's pool is without that one training item."""
         if self.linear:
-            pooled = self.projection(self.pooled[rows])
+            pooled: Tensor = self.projection(self.pooled[rows])
         else:
             # The pool's mean of every item's projection; absent items are not in the pool.
-            pooled = self.pool.propagate(self.projection(self.vectors))[rows]
+            pooled = self.pool.propagate(self.projection(self.vectors)).index_select(0, rows)
         counts = self.counts[rows]
         if left_out is None:
             return Cue(pooled, counts > 0)
@@ -139,7 +139,8 @@ def mean_length(
 ) -> Float[Tensor, ""]:
     """Mean Euclidean length of the present rows, each weighing ``share``; detached."""
     weights = share * present
-    return (vectors.detach().norm(dim=1) * weights).sum() / weights.sum().clamp(min=1e-12)
+    lengths: Tensor = vectors.detach().norm(dim=1)
+    return (lengths * weights).sum() / weights.sum().clamp(min=1e-12)
 
 
 def scaled_cue(

@@ -42,7 +42,13 @@ class Magnet(TrainableRecommender):
     """
 
     Config = MagnetConfig
+    fixed_templates: Tensor
     stage_buffer: Tensor
+    user_known: Tensor
+    item_known: Tensor
+    item_reached: Tensor
+    user_share: Tensor
+    item_share: Tensor
 
     def __init__(
         self,
@@ -121,7 +127,9 @@ class Magnet(TrainableRecommender):
                 else nearest_neighbours(modality, config.neighbours, data.graphs)
                 for name, modality in data.features.items()
             }
-            induced = induce_edges(train, data.features, lists, config.induced, config.visibility, data.graphs)
+            induced = induce_edges(
+                train, data.features, lists, config.induced, config.visibility, data.graphs
+            )
         observed = symmetric_graph(train.users, train.items, train.n_users, train.n_items)
         with seeded(rng):
             cues = {name: ModalityCues(modality, train, config) for name, modality in data.features.items()}
@@ -171,8 +179,7 @@ class Magnet(TrainableRecommender):
         """The share of each part in each expert."""
         if self.template_logits is not None:
             return self.template_logits.softmax(1)
-        fixed: Tensor = self.fixed_templates
-        return fixed
+        return self.fixed_templates
 
     def _mixed(
         self,
@@ -190,7 +197,9 @@ class Magnet(TrainableRecommender):
         parts = torch.stack([z, *(self.dropout(vector) for vector in vectors)], dim=1)
         present = torch.stack([known, *(cue.present for cue in cues)], dim=1).float() * kept
         if self.fusion is not None:
-            scaled = parts * (present * present.shape[1] / present.sum(1, keepdim=True).clamp(min=1))[:, :, None]
+            scaled = (
+                parts * (present * present.shape[1] / present.sum(1, keepdim=True).clamp(min=1))[:, :, None]
+            )
             return (scaled.flatten(1) @ self.fusion.T)[None]
         weights = renormalised(self.templates(), present)
         return torch.bmm(weights, parts).transpose(0, 1)
@@ -220,7 +229,8 @@ class Magnet(TrainableRecommender):
         rows, place = torch.unique(nodes, return_inverse=True)
         plain, other = self._views(rows, self.augmented)
         z_rows = plain if other is None else (plain + other) / 2
-        users, positives, negatives = z_rows[place].chunk(3)
+        # Not z_rows[place]: the gradient of plain indexing is summed in whatever order the threads come.
+        users, positives, negatives = z_rows.index_select(0, place).chunk(3)
         left_out = batch.positives if config.leave_one_out else None
         user_cues = [cue.users(batch.users, left_out) for cue in self._cue_list()]
         known = self.user_known[batch.users]
@@ -284,7 +294,7 @@ class Magnet(TrainableRecommender):
         total = torch.zeros((), device=plain.device)
         for nodes in (torch.unique(batch.users), torch.unique(batch.positives) + n_users):
             at = torch.searchsorted(rows, nodes)
-            left, right = plain[at], other[at]
+            left, right = plain.index_select(0, at), other.index_select(0, at)
             temperature = self.config.temperature
             total = total + (info_nce(left, right, temperature) + info_nce(right, left, temperature)) / 2
         return total
@@ -302,10 +312,19 @@ class Magnet(TrainableRecommender):
         templates; head: expert maps and readout. Dense maps see every pair of every batch and move far faster than
         a single identity, so a plan may want to slow them down."""
         groups: dict[str, list[nn.Parameter]] = {"identities": [], "content": [], "routing": [], "head": []}
-        homes = {"users": "identities", "items": "identities", "cues": "content", "head": "head", "fusion": "head"}
+        homes = {
+            "users": "identities",
+            "items": "identities",
+            "cues": "content",
+            "head": "head",
+            "fusion": "head",
+        }
         for name, parameter in self.named_parameters():
             groups[homes.get(name.split(".")[0], "routing")].append(parameter)
         return {name: members for name, members in groups.items() if members}
+
+    def relative_rates(self) -> Mapping[str, float]:
+        return {"identities": self.config.identity_rate, "head": self.config.head_rate}
 
     def inert_parameters(self) -> frozenset[str]:
         if self.config.head == "concat":
@@ -321,7 +340,8 @@ class Magnet(TrainableRecommender):
         self.eval()
         plain, other = self._views(None, self.full_augmented)
         z = plain if other is None else (plain + other) / 2
-        users, items = z.split([self.users.num_embeddings, self.items.num_embeddings])
+        n_users = self.users.num_embeddings
+        users, items = z[:n_users], z[n_users:]
         everyone = torch.arange(len(users), device=z.device)
         everything = torch.arange(len(items), device=z.device)
         user_cues = [cue.users(everyone) for cue in self._cue_list()]
@@ -336,7 +356,11 @@ class Magnet(TrainableRecommender):
             Side.of(items, item_cues, self.item_reached, self.item_share, None),
             self.templates().detach().clone(),
             self._content_readers(),
-            {name: value.detach().clone() for name, value in self.named_parameters() if name.startswith(FINISHED)},
+            {
+                name: value.detach().clone()
+                for name, value in self.named_parameters()
+                if name.startswith(FINISHED)
+            },
         )
         self.train(was_training)
         return scorer

@@ -16,7 +16,13 @@ class Router(nn.Module):
     """
 
     def __init__(
-        self, user_width: int, item_width: int, n_experts: int, hidden: int | None, scale: float, dropout: float
+        self,
+        user_width: int,
+        item_width: int,
+        n_experts: int,
+        hidden: int | None,
+        scale: float,
+        dropout: float,
     ) -> None:
         super().__init__()
         inner = n_experts if hidden is None else hidden

@@ -85,7 +85,9 @@ class Side:
     def from_tensors(cls, tensors: Mapping[str, Tensor], prefix: str) -> "Side":
         """What ``tensors`` described."""
         own = _under(tensors, f"{prefix}.")
-        return cls(own["z"], own["cues"], own["present"], own["length"], own["cue_lengths"], own.get("coherence"))
+        return cls(
+            own["z"], own["cues"], own["present"], own["length"], own["cue_lengths"], own.get("coherence")
+        )
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,9 @@ class MagnetScorer(ExplainingScorer):
     @property
     def experts(self) -> list[Expert]:
         """The pool in order; a single unnamed expert where there is no mixture."""
-        return expert_pool(self.config, self.names) if self.router is not None else [Expert("all", "fused", 0)]
+        return (
+            expert_pool(self.config, self.names) if self.router is not None else [Expert("all", "fused", 0)]
+        )
 
     @property
     def templates(self) -> Float[Tensor, "experts parts"]:
@@ -190,7 +194,9 @@ class MagnetScorer(ExplainingScorer):
         return torch.bmm(renormalised(self.templates, present), parts).transpose(0, 1).contiguous()
 
     def _user_side(self, users: Tensor) -> Float[Tensor, "experts rows width"]:
-        return self.head.user_side(self._mixed(self._part_vectors(self.users, users), self.users.present[users]))
+        return self.head.user_side(
+            self._mixed(self._part_vectors(self.users, users), self.users.present[users])
+        )
 
     def _user_part(self, users: Tensor) -> Float[Tensor, "rows inner"]:
         assert self.router is not None
@@ -237,7 +243,9 @@ class MagnetScorer(ExplainingScorer):
         return mixed + self.head.offset
 
     @torch.no_grad()
-    def score_pairs(self, users: Int[Tensor, " pairs"], items: Int[Tensor, " pairs"]) -> Float[Tensor, " pairs"]:
+    def score_pairs(
+        self, users: Int[Tensor, " pairs"], items: Int[Tensor, " pairs"]
+    ) -> Float[Tensor, " pairs"]:
         return self._pair_arithmetic(users, self._part_vectors(self.items, items), items)[3]
 
     def _pair_arithmetic(
@@ -309,7 +317,11 @@ class MagnetScorer(ExplainingScorer):
         z = torch.zeros((len(histories), width), device=self.device)
         cues = torch.zeros((len(histories), n_modalities, width), device=self.device)
         present = torch.zeros((len(histories), n_modalities + 1), device=self.device)
-        coherence = None if self.users.coherence is None else torch.zeros((len(histories), n_modalities), device=self.device)
+        coherence = (
+            None
+            if self.users.coherence is None
+            else torch.zeros((len(histories), n_modalities), device=self.device)
+        )
         for row, history in enumerate(histories):
             rows = torch.from_numpy(np.array(history, dtype=np.int64)).to(self.device)
             if not len(rows):
@@ -345,9 +357,12 @@ class MagnetScorer(ExplainingScorer):
             reader, modality = self.readers[name], features[name]
             if modality.width != len(reader.scale.centre):
                 raise DataError(
-                    f"new items' {name!r} vectors have width {modality.width}; the model was trained on {len(reader.scale.centre)}"
+                    f"new items' {name!r} vectors have width {modality.width}; "
+                    f"the model was trained on {len(reader.scale.centre)}"
                 )
-            vectors = torch.from_numpy(prepared(modality, self.config.feature_input, reader.scale)).to(self.device)
+            vectors = torch.from_numpy(prepared(modality, self.config.feature_input, reader.scale)).to(
+                self.device
+            )
             projection = make_projection(modality.width, self.config).to(self.device)
             projection.load_state_dict(dict(reader.projection))
             cues.append(projection(vectors).detach())
@@ -389,7 +404,9 @@ class MagnetScorer(ExplainingScorer):
             if reader.vectors is not None:
                 tensors[f"readers.{number}.vectors"] = reader.vectors
             tensors.update({f"readers.{number}.projection.{k}": v for k, v in reader.projection.items()})
-        return ScorerState(self.kind, tensors, {"config": self.config.model_dump(), "names": list(self.names)})
+        return ScorerState(
+            self.kind, tensors, {"config": self.config.model_dump(), "names": list(self.names)}
+        )
 
     @classmethod
     def from_state(cls, state: ScorerState) -> Self:
