@@ -14,9 +14,43 @@ from alnico.contracts import TrainingData
 from alnico.data.features import ItemFeatures, Modality
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
+from alnico.models.magnet.config import FAMILIES
 from alnico.models.magnet.model import Magnet
 
 Vector = np.ndarray
+
+WHOLE = {
+    "layers": 2,
+    "views": "dual",
+    "cue_scale": "balanced",
+    "leave_one_out": True,
+    "alpha": 0.6,
+    "beta": 0.2,
+    "delta": 0.5,
+    "epsilon": 0.1,
+    "auxiliary_order": "global",
+    "families": FAMILIES,
+    "router": "linear",
+    "router_input": "coherence",
+    "router_scale": 1.0,
+    "experts_per_pair": 4,
+    "head": "hadamard",
+    "dropout": 0.1,
+    "modality_dropout": 0.3,
+    "bpr": "mean",
+    "regulariser": "batch_l2",
+    "l2": 1e-3,
+    "contrast": 0.01,
+    "routing": 0.3,
+    "schedule": "linear",
+    "switch": "entropy",
+    "entropy_threshold": 0.9,
+    "window": 3,
+    "trigger_unit": "epoch",
+    "smoothing": 0.9,
+    "coverage_floor": 0.85,
+}
+"""MAGNET with every part of it in play, whatever its defaults."""
 
 
 def cosine(modality: Modality, left: int, right: int) -> float:

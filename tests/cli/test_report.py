@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command_lines import CommandLine
-from finished_runs import Finished, finish
 
 from alnico.catalogue.shop import ShopPlan
 from alnico.catalogue.writing import make_shop
+from command_lines import CommandLine
+from finished_runs import Finished, finish
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ class Users:
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
             column = getattr(self, name)
-            object.__setattr__(self, name, frozen(column, column.dtype))
+            object.__setattr__(self, name, frozen(column, column.dtype.type))
 
     def __len__(self) -> int:
         return len(self.kinds)

@@ -15,15 +15,13 @@ import torch
 from alnico.catalogue.shop import KINDS, ShopPlan
 from alnico.catalogue.truth import Truth, read_truth
 from alnico.catalogue.writing import PLAN_FILE, make_shop
-from alnico.contracts import ExplainingScorer
 from alnico.data.describe import check
 from alnico.data.sources import read_dataset
 from alnico.data.store import is_data_folder, open_dataset, read_manifest, save_dataset
-from alnico.diagnostics.routing import RoutedPairs, by_user_kind
 from alnico.encoders.encode import encode_folder
 from alnico.errors import StorageError
 from alnico.experiment.answer import explain_pair, named
-from alnico.experiment.examples import LIST_LENGTH, hits_of_test
+from alnico.experiment.examples import LIST_LENGTH, hits_of_test, routing_by_kind
 from alnico.experiment.folder import RECORD, Run, finite, open_run
 from alnico.experiment.results import Duel, RunRecord, duels, record_of, summary, warning
 from alnico.experiment.run import peak_memory_bytes
@@ -59,8 +57,8 @@ CONTENDERS: Mapping[str, Settings] = {
         "training": {"batch_size": 512, "learning_rate": 1e-3, "patience": 20, "epochs": 300},
     },
     MAGNET: {
-        "model": {"name": "magnet", "views": "dual"},
-        "training": {"batch_size": 512, "learning_rate": 3e-3, "patience": 10, "epochs": 150},
+        "model": {"name": "magnet", "views": "dual", "neighbours": 10, "induced": 5, "contrast": 0.0},
+        "training": {"batch_size": 512, "learning_rate": 1e-3, "patience": 20, "epochs": 90},
     },
 }
 """What is trained, in this order: settings of each run but for its data, split and seed."""
@@ -349,18 +347,6 @@ def _trained(spec: RunSpec, place: Path, label: str, tell: Tell, watching: Watch
 
 def _took(began: float) -> str:
     return f" [{time.perf_counter() - began:.1f} s]"
-
-
-def routing_by_kind(run: Run, kinds: Mapping[int, str]) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean group mass and reliance of the run's test pairs by kind of user; empty if the run routes
-    nothing."""
-    stored, scorer = run.routing(), run.scorer()
-    if stored is None or not isinstance(scorer, ExplainingScorer):
-        return {}
-    routed = RoutedPairs(
-        stored["users"].numpy(), stored["items"].numpy(), stored["routing"], stored["reliance"]
-    )
-    return by_user_kind(kinds, scorer.experts, scorer.parts, routed)
 
 
 def _pair_to_explain(run: Run, users: Sequence[str]) -> tuple[str, str, bool]:

@@ -1,6 +1,9 @@
-"""Which recommendations of a run are worth a closer look."""
+"""A closer look at the test pairs that a run stored: which to show, and how they differ by kind of user."""
 
-from alnico.diagnostics.routing import reliance_shares
+from collections.abc import Mapping
+
+from alnico.contracts import ExplainingScorer
+from alnico.diagnostics.routing import RoutedPairs, by_user_kind, reliance_shares
 from alnico.experiment.folder import Run
 
 LIST_LENGTH = 20
@@ -59,3 +62,15 @@ def pairs_to_show(run: Run, parts: tuple[str, ...], most: int = 3) -> list[tuple
                 )
             )
     return chosen
+
+
+def routing_by_kind(run: Run, kinds: Mapping[int, str]) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean group mass and reliance of the run's test pairs by kind of user; empty if the run routes
+    nothing."""
+    stored, scorer = run.routing(), run.scorer()
+    if stored is None or not isinstance(scorer, ExplainingScorer):
+        return {}
+    routed = RoutedPairs(
+        stored["users"].numpy(), stored["items"].numpy(), stored["routing"], stored["reliance"]
+    )
+    return by_user_kind(kinds, scorer.experts, scorer.parts, routed)

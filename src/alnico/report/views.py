@@ -8,8 +8,8 @@ import numpy as np
 from markupsafe import Markup
 
 from alnico.contracts import ExplainingScorer
-from alnico.diagnostics.routing import RoutedPairs, by_user_kind
 from alnico.errors import DataError, StorageError
+from alnico.experiment.examples import routing_by_kind
 from alnico.experiment.folder import Run
 from alnico.experiment.results import Duel, RunRecord, listed, warning
 from alnico.report import figures
@@ -363,15 +363,11 @@ def _routing(run: Run, scorer: ExplainingScorer | None) -> Routing | None:
 
 
 def _kinds(run: Run, scorer: ExplainingScorer | None, kinds: Mapping[int, str] | None) -> list[Kind]:
-    stored = run.routing()
-    if scorer is None or stored is None or not kinds:
+    if scorer is None or not kinds:
         return []
-    routed = RoutedPairs(
-        stored["users"].numpy(), stored["items"].numpy(), stored["routing"], stored["reliance"]
-    )
     return [
         Kind(kind, share_bars(means["reliance"], scorer.parts), share_bars(means["groups"], scorer.parts))
-        for kind, means in by_user_kind(kinds, scorer.experts, scorer.parts, routed).items()
+        for kind, means in routing_by_kind(run, kinds).items()
     ]
 
 

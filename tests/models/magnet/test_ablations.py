@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+import plain
 import worlds
 from alnico.models.magnet.config import MagnetConfig
 from alnico.models.magnet.model import Magnet
 from alnico.training.batches import BatchSource
 
 ROUTED = {"bpr", "coverage", "confidence", "contrast", "l2"}
-READINGS = {
+AS_DELIVERED = {"as delivered": ({}, ROUTED), "paper": ({"preset": "paper"}, ROUTED)}
+CHANGES = {
     # Table 5
     "a, without routing terms": ({"routing": 0.0}, ROUTED),
     "b, without agreement of views": ({"contrast": 0.0}, ROUTED - {"contrast"}),
@@ -30,7 +32,6 @@ READINGS = {
     "one family": ({"families": ("balanced",), "experts_per_pair": 2}, ROUTED),
     "replicas": ({"replicas": 3}, ROUTED),
     # Other readings
-    "paper": ({"preset": "paper"}, ROUTED),
     "single view": ({"views": "single"}, ROUTED - {"contrast"}),
     "capped": ({"induced_cap": 2}, ROUTED),
     "trained features": ({"features_trainable": True, "router_input": "behaviour"}, ROUTED),
@@ -38,6 +39,8 @@ READINGS = {
     "network everywhere": ({"projection": "mlp", "router": "mlp", "head": "concat"}, ROUTED),
     "no regulariser": ({"l2": 0.0}, ROUTED - {"l2"}),
 }
+READINGS = {name: ({**plain.WHOLE, **changes}, terms) for name, (changes, terms) in CHANGES.items()}
+READINGS |= AS_DELIVERED
 EVERY = pytest.mark.parametrize("name", READINGS)
 
 
@@ -108,7 +111,7 @@ def test_without_a_mixture_there_is_no_router():
 
 def test_the_head_without_a_mixture_starts_from_the_mean_of_all_parts():
     data = worlds.scattered(absent_share=0.0).data
-    config = MagnetConfig(width=6, mixture=False, views="single", cue_scale="none")
+    config = MagnetConfig(width=6, mixture=False, views="single", cue_scale="none", head="hadamard")
     scorer = Magnet.build(config, data, np.random.default_rng(0)).scorer()
     everyone = torch.arange(12)
     left = (scorer.users.z + scorer.users.cues.sum(1)) / 3
@@ -119,7 +122,8 @@ def test_the_head_without_a_mixture_starts_from_the_mean_of_all_parts():
 
 def test_learned_templates_start_near_even_and_sum_to_one():
     data = worlds.scattered().data
-    model = Magnet.build(MagnetConfig(width=6, templates="learned"), data, np.random.default_rng(0))
+    config = MagnetConfig(**{**plain.WHOLE, "width": 6, "templates": "learned"})
+    model = Magnet.build(config, data, np.random.default_rng(0))
     shares = model.templates()
     torch.testing.assert_close(shares.sum(1), torch.ones(9))
     assert (shares - 1 / 3).abs().max() < 0.15

@@ -7,25 +7,26 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from alnico.models.magnet.config import PAPER, MagnetConfig
+from alnico.models.magnet.config import FAMILIES, PAPER, MagnetConfig
 
 ASSUMPTIONS = Path(__file__).parents[3] / "docs" / "assumptions.md"
 
 
 def table_of_presets():
     """Setting -> (ours, the paper's), as the docs give them."""
-    cells = re.findall(
-        r"^\| `(\w+)` \| `?([^`|]+)`? \| `?([^`|]+)`? \|", ASSUMPTIONS.read_text(), re.MULTILINE
-    )
-    return {
-        name: tuple(None if value.strip() == "none" else json.loads(value) for value in values)
-        for name, *values in cells
-    }
+    words = {"none": None, "all three": list(FAMILIES)}
+    rows = re.findall(r"^\| `(\w+)` \|([^|]+)\|([^|]+)\| A\d+ \|$", ASSUMPTIONS.read_text(), re.MULTILINE)
+    table = {}
+    for name, *cells in rows:
+        values = [cell.strip().strip("`") for cell in cells]
+        table[name] = [words[value] if value in words else json.loads(value) for value in values]
+    return table
 
 
 def test_the_docs_list_the_switches_of_both_presets():
-    ours, paper = MagnetConfig().model_dump(), MagnetConfig(preset="paper").model_dump()
-    assert table_of_presets() == {name: (ours[name], paper[name]) for name in PAPER}
+    presets = [MagnetConfig(), MagnetConfig(preset="paper")]
+    ours, paper = (json.loads(config.model_dump_json()) for config in presets)
+    assert table_of_presets() == {name: [ours[name], paper[name]] for name in PAPER}
 
 
 def test_the_paper_preset_fixes_exactly_its_switches():
@@ -45,6 +46,7 @@ def test_the_switches_of_the_paper_are_the_printed_form():
     )
     assert (paper.cue_scale, paper.leave_one_out, paper.router_input) == ("none", False, "behaviour")
     assert (paper.smoothing, paper.coverage_floor, paper.modality_dropout) == (0, None, 0)
+    assert paper.families == FAMILIES
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -53,8 +55,8 @@ def test_a_given_setting_wins_over_the_preset(name):
     assert MagnetConfig(preset="paper", **{name: default}).model_dump()[name] == default
 
 
-def test_the_values_of_the_paper_are_the_defaults():
-    config = MagnetConfig()
+def test_the_numbers_of_the_paper_preset_are_those_printed_for_baby():
+    config = MagnetConfig(preset="paper")
     assert (config.width, config.layers, config.neighbours, config.induced) == (64, 2, 20, 150)
     assert (config.alpha, config.beta, config.delta, config.experts_per_pair) == (0.6, 0.2, 0.5, 4)
     assert (config.entropy_threshold, config.window, config.routing) == (0.9, 3, 0.3)

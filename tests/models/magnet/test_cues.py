@@ -27,7 +27,7 @@ def cues_of(settings=None, name="image"):
     """The cues of one modality of the world, with random biases."""
     torch.manual_seed(0)
     made = world()
-    config = MagnetConfig(width=6, **(settings or {}))
+    config = MagnetConfig(**{"width": 6, "router_input": "coherence", **(settings or {})})
     cues = ModalityCues(made.features[name], made.split.train, config)
     with torch.no_grad():
         for parameter in cues.projection.parameters():
@@ -131,7 +131,7 @@ def test_coherence_by_hand():
     # Three items: two alike, one at a right angle. Cosines 1, 0, 0; their mean is a third.
     modality = worlds.modality([[2.0, 0.0], [5.0, 0.0], [0.0, 3.0]])
     train = worlds.interactions([(0, 0), (0, 1), (0, 2), (1, 0)], 2, 3)
-    cues = ModalityCues(modality, train, MagnetConfig(width=2))
+    cues = ModalityCues(modality, train, MagnetConfig(width=2, router_input="coherence"))
     assert cues.coherence(torch.tensor([0, 1])).tolist() == pytest.approx([1 / 3, 0])
     # Without the odd one the others are alike; without one of the twins the rest is not.
     assert cues.coherence(torch.tensor([0, 0]), torch.tensor([2, 0])).tolist() == pytest.approx(

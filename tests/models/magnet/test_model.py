@@ -17,10 +17,9 @@ from alnico.models.magnet.config import MagnetConfig
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.stages import StageState
 
-SMALL = {"width": 5, "neighbours": 3, "induced": 4, "dropout": 0.3}
-READINGS = {
-    "defaults": {},
-    "paper": {"preset": "paper"},
+SMALL = {"width": 5, "neighbours": 3, "induced": 4}
+CHANGES = {
+    "whole": {},
     "concatenation head": {"head": "concat"},
     "router with a hidden layer": {"router": "mlp"},
     "both": {"head": "concat", "router": "mlp"},
@@ -33,6 +32,7 @@ READINGS = {
     "no mixture, concatenation head": {"mixture": False, "head": "concat"},
     "replicas": {"replicas": 2, "experts_per_pair": 5},
     "two families": {"families": ("balanced", "complementary"), "delta": 0.8},
+    "one part per expert": {"families": ("dominant",), "alpha": 1.0},
     "one expert per pair": {"experts_per_pair": 1},
     "all experts": {"experts_per_pair": 9},
     "content first": {"auxiliary_order": "content_first", "delta": 0.9},
@@ -40,6 +40,8 @@ READINGS = {
     "weighed induced edges": {"induced_weight": "visibility"},
     "visibility by neighbours": {"visibility": "neighbours", "layers": 3},
 }
+READINGS = {"as delivered": {}, "paper": {"preset": "paper"}}
+READINGS |= {name: {**plain.WHOLE, **changes} for name, changes in CHANGES.items()}
 
 
 def world(**changes):
@@ -47,10 +49,10 @@ def world(**changes):
     return worlds.scattered(**{"seed": 11, "absent_share": 0.25, "idle_users": 1, **changes})
 
 
-def built(settings=None, made=None):
+def built(changes=None, made=None, base=plain.WHOLE):
     """A shaken model and its data."""
     data = (made or world()).data
-    config = MagnetConfig(**{**SMALL, **(settings or {})})
+    config = MagnetConfig(**{**SMALL, **base, **(changes or {})})
     return plain.shaken(Magnet.build(config, data, np.random.default_rng(0))), data
 
 
@@ -73,7 +75,7 @@ def all_pairs(train, seed=0):
 
 @pytest.mark.parametrize("settings", READINGS.values(), ids=READINGS)
 def test_scores_are_those_of_the_method_written_plainly(settings):
-    model, data = built(settings)
+    model, data = built(settings, base={})
     expected = plainly(model, data).table()
     scorer = model.scorer()
     everyone = torch.arange(scorer.n_users)
@@ -99,7 +101,7 @@ def test_given_item_graphs_replace_computed_neighbours_and_are_cut_to_size():
     rows = [[(int(j), 0.5) for j in rng.permutation(np.delete(np.arange(15), i))[:4]] for i in range(15)]
     given = worlds.neighbour_lists(rows, 4)
     data = replace(made.data, neighbours={"image": given})
-    model = plain.shaken(Magnet.build(MagnetConfig(**SMALL), data, np.random.default_rng(0)))
+    model = plain.shaken(Magnet.build(MagnetConfig(**SMALL, **plain.WHOLE), data, np.random.default_rng(0)))
     lists = {"image": given.first(3), "text": nearest_neighbours(data.features["text"], 3)}
     found = model.scorer().scores(torch.arange(13)).numpy()
     np.testing.assert_allclose(found, plain.PlainMagnet(model, data, lists).table(), atol=2e-4, rtol=2e-4)
@@ -108,7 +110,7 @@ def test_given_item_graphs_replace_computed_neighbours_and_are_cut_to_size():
 def test_without_content_there_is_no_magnet():
     data = TrainingData(world().split.train, worlds.features(15))
     with pytest.raises(ConfigError, match="needs at least one content modality"):
-        Magnet.build(MagnetConfig(**SMALL), data, np.random.default_rng(0))
+        Magnet.build(MagnetConfig(**SMALL, **plain.WHOLE), data, np.random.default_rng(0))
 
 
 # -- one step of training (Algorithm 2) ------------------------------------------------------------
@@ -117,7 +119,7 @@ def test_without_content_there_is_no_magnet():
 @pytest.mark.parametrize("leave_one_out", [False, True], ids=["whole pools", "leave one out"])
 @pytest.mark.parametrize("settings", READINGS.values(), ids=READINGS)
 def test_the_training_score_of_all_pairs_is_the_finished_models(settings, leave_one_out):
-    model, data = built({**settings, "leave_one_out": leave_one_out})
+    model, data = built({**settings, "leave_one_out": leave_one_out}, base={})
     triples = all_pairs(data.interactions)
     judge = plainly(model, data, leave_one_out=leave_one_out)
     losses = []
@@ -354,6 +356,7 @@ AS_LIGHTGCN = {
     "routing": 0.0,
     "l2": 0.0,
     "router_input": "behaviour",
+    "modality_dropout": 0.0,
 }
 
 

@@ -18,13 +18,15 @@ from alnico.training.checkpoint import load_scorer_state, save_scorer
 
 SMALL = {"width": 5, "neighbours": 3, "induced": 4}
 KINDS = {
-    "defaults": {},
-    "concatenation head": {"head": "concat"},
-    "router with a hidden layer": {"router": "mlp"},
-    "no mixture": {"mixture": False},
-    "learned templates": {"templates": "learned"},
+    "as delivered": {},
     "paper": {"preset": "paper"},
+    "whole": plain.WHOLE,
+    "concatenation head": {**plain.WHOLE, "head": "concat"},
+    "router with a hidden layer": {**plain.WHOLE, "router": "mlp"},
+    "no mixture": {**plain.WHOLE, "mixture": False},
+    "learned templates": {**plain.WHOLE, "templates": "learned"},
     "network, standardised": {
+        **plain.WHOLE,
         "projection": "mlp",
         "feature_input": "standardised",
         "router_input": "behaviour",
@@ -38,12 +40,10 @@ def world(seed=11):
     return worlds.scattered(seed=seed, absent_share=0.25, idle_users=1)
 
 
-def finished(settings=None, made=None):
+def finished(settings=plain.WHOLE, made=None):
     """A shaken model's scorer, the model and its data."""
     data = (made or world()).data
-    model = plain.shaken(
-        Magnet.build(MagnetConfig(**{**SMALL, **(settings or {})}), data, np.random.default_rng(0))
-    )
+    model = plain.shaken(Magnet.build(MagnetConfig(**{**SMALL, **settings}), data, np.random.default_rng(0)))
     return model.scorer(), model, data
 
 
@@ -133,7 +133,9 @@ def test_reliance_adds_up_to_what_sets_the_score_apart_from_the_average_items(se
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"head": "concat", "router": "mlp"}], ids=["defaults", "concatenation"]
+    "settings",
+    [plain.WHOLE, {**plain.WHOLE, "head": "concat", "router": "mlp"}],
+    ids=["product", "concatenation"],
 )
 def test_reliance_is_the_mean_effect_over_all_orders_of_putting_parts_back(settings):
     scorer, model, data = finished(settings)
@@ -158,7 +160,7 @@ def test_reliance_is_the_mean_effect_over_all_orders_of_putting_parts_back(setti
 
 def test_taking_away_what_an_item_does_not_have_changes_nothing():
     # In a single view cold items have no behaviour; others lack image or text.
-    scorer, _, data = finished({"views": "single"})
+    scorer, _, data = finished({**plain.WHOLE, "views": "single"})
     users, items = some_pairs(data)
     told = scorer.explain_pairs(users, items)
     absent = scorer.items.present[items] == 0
@@ -168,7 +170,7 @@ def test_taking_away_what_an_item_does_not_have_changes_nothing():
 
 
 def test_forgetting_a_history_item_pools_without_it():
-    scorer, model, data = finished({"router_input": "behaviour"})
+    scorer, model, data = finished({**plain.WHOLE, "router_input": "behaviour"})
     lists = {name: nearest_neighbours(m, 3) for name, m in data.features.items()}
     judge = plain.PlainMagnet(model, data, lists)
     for user in (0, 4):
@@ -187,7 +189,7 @@ def test_experts_and_parts_are_named_in_the_order_of_the_columns():
         "behaviour complementary",
         "image dominant",
     ]
-    alone, _, _ = finished({"mixture": False})
+    alone, _, _ = finished({**plain.WHOLE, "mixture": False})
     assert len(alone.experts) == 1
 
 
@@ -245,7 +247,7 @@ def test_new_items_take_part_in_lists_and_histories(settings):
 
 
 def test_a_new_item_without_any_content_has_nothing_to_say():
-    scorer, _, data = finished({"views": "single"})
+    scorer, _, data = finished({**plain.WHOLE, "views": "single"})
     nothing = worlds.features(
         1,
         image=worlds.modality(np.zeros((1, 4)), absent=[0]),

@@ -17,7 +17,8 @@ from alnico.models.magnet.stages import (
 
 def literal(**settings):
     """Eq. (26) as printed, at threshold .9 and window 3 unless told."""
-    return MagnetConfig(**{"trigger_unit": "step", "smoothing": 0.0, "window": 3, **settings})
+    printed = {"trigger_unit": "step", "smoothing": 0.0, "window": 3, "entropy_threshold": 0.9}
+    return MagnetConfig(**{**printed, **settings})
 
 
 def states(config, entropies):
@@ -68,7 +69,7 @@ def test_a_floor_of_steps_holds_the_switch_back_but_not_the_count():
 
 
 def test_with_epochs_as_units_the_mean_of_the_epoch_counts():
-    config = MagnetConfig(trigger_unit="epoch", window=2)
+    config = MagnetConfig(trigger_unit="epoch", window=2, entropy_threshold=0.9)
     state, seen = initial_state(config), []
     for epoch in ([0.8, 1.0], [0.95, 0.80], [0.9, 0.9], [0.99, 0.99], [0.1, 0.1]):
         for value in epoch:

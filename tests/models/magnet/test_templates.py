@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alnico.contracts import Expert
 from alnico.errors import ConfigError
-from alnico.models.magnet.config import MagnetConfig
+from alnico.models.magnet.config import FAMILIES, MagnetConfig
 from alnico.models.magnet.templates import (
     balanced,
     complementary,
@@ -19,11 +19,15 @@ from alnico.models.magnet.templates import (
 )
 
 NAMES = ("image", "text")
+PRINTED = {"alpha": 0.6, "beta": 0.2, "delta": 0.5, "epsilon": 0.1, "families": FAMILIES}
 
 
 def table(names=NAMES, **settings):
     """The template table as nested lists, rounded."""
-    return [[round(x, 4) for x in row] for row in template_table(MagnetConfig(**settings), names).tolist()]
+    return [
+        [round(x, 4) for x in row]
+        for row in template_table(MagnetConfig(**{**PRINTED, **settings}), names).tolist()
+    ]
 
 
 def test_dominant_triplet_of_the_paper():
@@ -90,7 +94,13 @@ def test_three_modalities_share_the_rest_evenly():
 )
 def test_shares_are_never_negative_and_sum_to_one(n_modalities, alpha, beta, delta, epsilon, order, replicas):
     config = MagnetConfig(
-        alpha=alpha, beta=beta, delta=delta, epsilon=epsilon, auxiliary_order=order, replicas=replicas
+        alpha=alpha,
+        beta=beta,
+        delta=delta,
+        epsilon=epsilon,
+        auxiliary_order=order,
+        replicas=replicas,
+        families=FAMILIES,
     )
     shares = template_table(config, [f"m{number}" for number in range(n_modalities)])
     assert shares.shape == (3 * (n_modalities + 1) * replicas, n_modalities + 1)
@@ -124,8 +134,8 @@ def test_pool_is_listed_by_replica_group_and_family():
 
 
 def test_replicas_share_their_templates():
-    once = template_table(MagnetConfig(), NAMES)
-    thrice = template_table(MagnetConfig(replicas=3), NAMES)
+    once = template_table(MagnetConfig(**PRINTED), NAMES)
+    thrice = template_table(MagnetConfig(**PRINTED, replicas=3), NAMES)
     assert torch.equal(thrice, once.repeat(3, 1))
 
 
