@@ -210,6 +210,16 @@ def test_folding_in_a_known_history_gives_that_users_cues_exactly(settings):
     assert (new.n_users, new.n_items) == (4, 15)
 
 
+def test_new_users_lack_what_all_their_items_lack():
+    scorer, _, data = finished({**plain.WHOLE, "views": "single"})
+    no_image = int(np.flatnonzero(~data.features["image"].present & (data.interactions.item_degrees > 0))[0])
+    new = scorer.fold_in([np.array([no_image]), np.array([13])])
+    assert new.users.present[0].tolist() == [1, 0, float(data.features["text"].present[no_image])]
+    # Item 13 was taken by nobody and has no identity to give.
+    assert new.users.present[1, 0] == 0
+    assert not new.users.z[1].any()
+
+
 def test_identity_of_a_new_user_is_the_mean_of_the_items_at_the_usual_length():
     scorer, _, _ = finished()
     new = scorer.fold_in([np.array([1, 4])])

@@ -81,6 +81,11 @@ def test_three_modalities_share_the_rest_evenly():
     rows = table(("image", "text", "sound"), delta=0.5, families=("complementary",))
     assert rows[0] == [0.1, 0.45, 0.225, 0.225]
     assert rows[3] == [0.45, 0.225, 0.225, 0.1]
+    rows = table(
+        ("image", "text", "sound"), delta=0.5, families=("complementary",), auxiliary_order="content_first"
+    )
+    # The contents keep their order; behaviour comes after them.
+    assert rows[3] == [0.225, 0.45, 0.225, 0.1]
 
 
 @given(

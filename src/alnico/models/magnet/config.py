@@ -11,6 +11,7 @@ FAMILIES: tuple[Family, ...] = ("dominant", "balanced", "complementary")
 
 PAPER: dict[str, Any] = {
     "layers": 2,
+    "induced": 150,
     "alpha": 0.6,
     "families": FAMILIES,
     "leave_one_out": False,
@@ -44,7 +45,7 @@ class MagnetConfig(ModelConfig):
 
     neighbours: PositiveInt = 20
     """k, content neighbours per item and modality."""
-    induced: PositiveInt = 150
+    induced: PositiveInt = 10
     """r, induced edges per user."""
     visibility: Literal["full", "neighbours"] = "full"
     """Which history items speak in Eq. (2): all (as printed), or those that list the candidate."""
