@@ -172,7 +172,10 @@ def claimed(text: str) -> set[str]:
 
 def value_in(cell: str) -> object:
     """The setting that a cell such as `` `"mean"` `` shows, read as TOML; none where it says so."""
-    return None if cell == "none" else tomllib.loads(f"value = {cell.strip('`')}")["value"]
+    if cell == "none":
+        return None
+    value = tomllib.loads(f"value = {cell.strip('`')}")["value"]
+    return tuple(value) if isinstance(value, list) else value
 
 
 def test_everything_in_the_paper_has_a_row() -> None:

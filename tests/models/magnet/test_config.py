@@ -1,32 +1,9 @@
 """Settings: presets, refusals, round trips."""
 
-import json
-import re
-from pathlib import Path
-
 import pytest
 from pydantic import ValidationError
 
 from alnico.models.magnet.config import FAMILIES, PAPER, MagnetConfig
-
-ASSUMPTIONS = Path(__file__).parents[3] / "docs" / "assumptions.md"
-
-
-def table_of_presets():
-    """Setting -> (ours, the paper's), as the docs give them."""
-    words = {"none": None, "all three": list(FAMILIES)}
-    rows = re.findall(r"^\| `(\w+)` \|([^|]+)\|([^|]+)\| A\d+ \|$", ASSUMPTIONS.read_text(), re.MULTILINE)
-    table = {}
-    for name, *cells in rows:
-        values = [cell.strip().strip("`") for cell in cells]
-        table[name] = [words[value] if value in words else json.loads(value) for value in values]
-    return table
-
-
-def test_the_docs_list_the_switches_of_both_presets():
-    presets = [MagnetConfig(), MagnetConfig(preset="paper")]
-    ours, paper = (json.loads(config.model_dump_json()) for config in presets)
-    assert table_of_presets() == {name: [ours[name], paper[name]] for name in PAPER}
 
 
 def test_the_paper_preset_fixes_exactly_its_switches():

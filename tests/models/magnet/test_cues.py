@@ -172,6 +172,12 @@ def test_scaled_cues_by_hand():
     np.testing.assert_allclose(scaled_cue(cues, "unit", length, own), [[3.6, 4.8], [0, 6]], rtol=1e-6)
 
 
+def test_a_cue_that_training_never_measured_gets_the_length_of_the_identities():
+    cues = torch.tensor([[3.0, 4.0]])
+    found = scaled_cue(cues, "balanced", torch.tensor(2.0), torch.tensor(0.0))
+    np.testing.assert_allclose(found, [[1.2, 1.6]], rtol=1e-6)
+
+
 def test_scaling_a_zero_cue_stays_finite():
     for how in ("unit", "balanced"):
         assert scaled_cue(torch.zeros(1, 2), how, torch.tensor(1.0), torch.tensor(0.0)).tolist() == [[0, 0]]

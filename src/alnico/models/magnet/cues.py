@@ -150,8 +150,10 @@ def scaled_cue(
 
     ``length`` is the identities' mean length, ``own_length`` that of these cues. See ``MagnetConfig.cue_scale``.
     """
+    if how == "none":
+        return vectors
+    even = functional.normalize(vectors, dim=1) * length
     if how == "unit":
-        return functional.normalize(vectors, dim=1) * length
-    if how == "balanced":
-        return vectors * (length / own_length.clamp(min=1e-12))
-    return vectors
+        return even
+    # A cue that no training pair has was never measured: one length for all, not a factor without bounds.
+    return torch.where(own_length > 0, vectors * (length / own_length.clamp(min=1e-12)), even)
