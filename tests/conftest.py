@@ -1,15 +1,19 @@
-"""What all tests share: real data where it is, and the command line in and out of this process."""
+"""What all tests share: real data where it is, finished runs, the command line in and out of this process."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from command_lines import Answer, CommandLine
+
+if TYPE_CHECKING:
+    from finished_runs import Finished
 
 # Threads that wait go to sleep instead of spinning: on a busy machine a spinning thread holds up the one it waits
 # for, and each small kernel costs milliseconds. Read when torch is loaded.
@@ -68,3 +72,11 @@ def command_process() -> CommandLine:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> "Finished":
+    """Three finished runs on a tiny shop, to be read only."""
+    from finished_runs import finish
+
+    return finish(tmp_path_factory.mktemp("finished"))

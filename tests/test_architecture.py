@@ -168,8 +168,10 @@ def test_only_the_command_line_prints() -> None:
 
 def test_nothing_is_unpickled_or_evaluated() -> None:
     def unpickles(node: ast.AST) -> bool:
-        return isinstance(node, ast.keyword) and node.arg == "allow_pickle" and (
-            not isinstance(node.value, ast.Constant) or node.value.value is not False
+        return (
+            isinstance(node, ast.keyword)
+            and node.arg == "allow_pickle"
+            and (not isinstance(node.value, ast.Constant) or node.value.value is not False)
         )
 
     def loads_with_torch(node: ast.AST) -> bool:

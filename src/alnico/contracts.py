@@ -262,20 +262,20 @@ class TrainableRecommender(Recommender, nn.Module):
         Rows of users and items that the old run did not know keep their fresh values.
         """
         taken = []
-        tables = {"user": users, "item": items}
         state = self.state_dict()
-        for name, value in state.items():
-            source = old.get(name)
+        # Parameters only: buffers hold where a controller stands, and training begins anew.
+        for name, parameter in self.named_parameters():
+            value, source = state[name], old.get(name)
             if source is None:
                 continue
-            rows = next(
-                (tables[side] for side in tables if name.startswith(side) and name.endswith("weight")), None
-            )
+            rows = _rows_of_table(name, users, items)
             if rows is not None and value.ndim == 2 and len(value) == len(rows):
+                if source.shape[1:] != value.shape[1:]:
+                    continue
                 known = torch.from_numpy(np.flatnonzero(rows >= 0))
                 value[known.to(value.device)] = source[torch.from_numpy(rows[rows >= 0])].to(value)
                 taken.append(name)
-            elif value.shape == source.shape:
+            elif parameter.shape == source.shape:
                 value.copy_(source)
                 taken.append(name)
         self.load_state_dict(state)
@@ -285,3 +285,12 @@ class TrainableRecommender(Recommender, nn.Module):
 def batch_mean(values: Float[Tensor, "batch *rest"]) -> Float[Tensor, "*rest"]:
     """The mean over the batch. One function, so that a distributed trainer can make it the global mean."""
     return values.mean(dim=0)
+
+
+def _rows_of_table(name: str, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Which old rows the rows of a table are: ``user...weight``, ``item...weight`` and trained ``...vectors``."""
+    if name.startswith("user") and name.endswith("weight"):
+        return users
+    if (name.startswith("item") and name.endswith("weight")) or name.endswith(".vectors"):
+        return items
+    return None

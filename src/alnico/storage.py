@@ -72,9 +72,20 @@ def read_json(path: Path) -> Any:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
-    """Write tensors and JSON notes as one safetensors file, atomically."""
+    """Write tensors and JSON notes as one safetensors file, atomically; equal content gives equal bytes."""
     payload = save(_apart(tensors), {"format": str(FORMAT), "notes": json.dumps(notes, allow_nan=False)})
-    write_atomically(path, lambda file: file.write(payload))
+    head, body = _in_order(payload)
+    write_atomically(path, lambda file: file.writelines((head, body)))
+
+
+def _in_order(payload: bytes) -> tuple[bytes, memoryview]:
+    """Header and body of a safetensors file; the header's notes, which stand in random order, sorted by name."""
+    end = 8 + int.from_bytes(payload[:8], "little")
+    header = json.loads(payload[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text, memoryview(payload)[end:]
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

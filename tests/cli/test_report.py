@@ -4,18 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 from alnico.catalogue.shop import ShopPlan
 from alnico.catalogue.writing import make_shop
 from command_lines import CommandLine
-from finished_runs import Finished, finish
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Three finished runs on a tiny shop."""
-    return finish(tmp_path_factory.mktemp("finished"))
+from finished_runs import Finished
 
 
 def test_report_prints_what_it_writes(finished: Finished, tmp_path: Path, command_line: CommandLine) -> None:

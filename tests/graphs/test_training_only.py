@@ -16,7 +16,7 @@ def splits_that_share_their_training_part():
     train = world.split.train
     taken = set(train.pair_keys.tolist())
     free = [(u, i) for u in range(12) for i in range(15) if u * 15 + i not in taken]
-    valid, test = worlds.targets(free[::7]), worlds.targets(free[3::5])
+    valid, test = worlds.targets(free[::6]), worlds.targets(free[3::6])
     empty = worlds.targets([])
     parts = [(valid, test), (test, valid), (empty, empty)]
     return world, [Split(train, one, other, {"rule": "given"}) for one, other in parts]

@@ -39,7 +39,7 @@ def train(
 
     try:
         if resume is not None:
-            if config is not None or changes or data is not None or to is not None or warm_start is not None:
+            if changes or any(other is not None for other in (config, data, to, seed, label, warm_start)):
                 raise ConfigError("--resume goes on with the run's own settings; give no others beside it")
             plan = open_run(resume).spec.training
             with watching(plan, quiet=json) as watcher:

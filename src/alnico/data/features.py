@@ -44,7 +44,8 @@ class ItemFeatures(Mapping[str, Modality]):
     """Modalities by name, in a fixed order; rows aligned with item numbers.
 
     The order matters to models that have a first content modality (MAGNET's complementary templates).
-    Raises DataError if a table's rows do not match ``n_items`` or a present row is not finite.
+    Values are taken as they are: readers of raw files refuse what is not finite.
+    Raises DataError if a table's rows do not match ``n_items``.
     """
 
     n_items: int

@@ -79,6 +79,12 @@ class Split:
             if np.isin(users * self.train.n_items + items, seen).any():
                 raise DataError(f"a {name} pair also stands in the training part")
 
+        held_out = np.concatenate(
+            [_keys(self.valid, self.train.n_items), _keys(self.test, self.train.n_items)]
+        )
+        if len(np.unique(held_out)) < len(held_out):
+            raise DataError("a pair stands in both validation and test, or twice in one of them")
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the three parts."""
@@ -87,3 +93,8 @@ class Split:
             digest.update(f"{array.shape};".encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+
+def _keys(targets: Targets, n_items: int) -> NDArray[np.int64]:
+    users, items = targets.pairs()
+    return users * n_items + items

@@ -11,7 +11,8 @@ from alnico.randomness import rng
 def compare_runs(first: Run, second: Run, metric: str, test: str = "wilcoxon") -> Comparison:
     """First minus second, paired by user.
 
-    Raises ConfigError when the runs answered different questions (data, split or mask differ), or lack the metric.
+    Raises ConfigError when the runs answered different questions (data, split or mask differ), or lack the metric;
+    StorageError when one is not finished.
     """
     questions = {"data": _data_of, "split": _split_of, "mask": _mask_of}
     for what, of in questions.items():
@@ -19,6 +20,8 @@ def compare_runs(first: Run, second: Run, metric: str, test: str = "wilcoxon") -
             raise ConfigError(
                 f"{first.folder} and {second.folder} differ in their {what}; only like can be compared with like"
             )
+    for run in (first, second):
+        run.require_finished()
     scores = first.test_scores(), second.test_scores()
     for run, own in zip((first, second), scores, strict=True):
         if metric not in own.values:

@@ -68,12 +68,16 @@ class Run:
     @cached_property
     def result(self) -> dict[str, Any]:
         """Measures of the finished run. Raises StorageError while there are none."""
+        self.require_finished()
+        content: dict[str, Any] = read_json(self.folder / RESULT)
+        return content
+
+    def require_finished(self) -> None:
+        """Raise StorageError while the test part has not been opened."""
         if not self.is_tested:
             raise StorageError(
                 f"run {self.folder} is not finished; go on with `alnico train --resume {self.folder}`"
             )
-        content: dict[str, Any] = read_json(self.folder / RESULT)
-        return content
 
     @property
     def history(self) -> list[dict[str, float]]:

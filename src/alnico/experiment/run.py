@@ -22,7 +22,7 @@ from alnico.data.split import Split, Targets
 from alnico.data.splitting import split as split_dataset
 from alnico.data.store import is_data_folder
 from alnico.diagnostics.routing import route_pairs, routing_summary
-from alnico.errors import ConfigError, StorageError
+from alnico.errors import ConfigError, DataError, StorageError
 from alnico.evaluation.evaluate import evaluate
 from alnico.evaluation.exposure import measure_exposure
 from alnico.evaluation.metrics import parse_metric
@@ -46,7 +46,7 @@ from alnico.ranking import Seen
 from alnico.storage import write_json, write_tensors
 from alnico.training.batches import BatchSource
 from alnico.training.checkpoint import model_weights
-from alnico.training.trainer import Desk, Fitted, Validate, Watcher, fit
+from alnico.training.trainer import Desk, Fitted, Validate, Watcher, check_rates, fit
 
 EXPOSURE_CUTOFF = 20
 SLICE_METRICS = ("recall@20", "ndcg@20")
@@ -64,7 +64,8 @@ def run(
 
     ``label`` is the run's name in tables. ``warm_start`` begins from another run's weights: rows of users and
     items that both know, by their outside ids, and everything else of equal shape.
-    Raises StorageError if the folder already holds a run.
+    Raises StorageError if the folder already holds a run, DataError if the split leaves nothing to choose the best
+    epoch by or nothing to test on. Whatever is wrong with the settings is found before the folder is made.
     """
     folder = Path(folder)
     if (folder / RECORD).exists():
@@ -75,6 +76,9 @@ def run(
     dataset = open_for(spec)
     split = split_dataset(dataset, spec.split or default_recipe(dataset))
     model = _build(spec, dataset, split)
+    _check_parts(split, isinstance(model, TrainableRecommender))
+    if isinstance(model, TrainableRecommender):
+        check_rates(model, spec.training)
     if warm_start is not None:
         _adopt(model, warm_start, dataset)
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +96,9 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
         return begun
     spec = begun.spec
     model = _build(spec, begun.dataset, begun.split)
+    if begun.record["warm_start"] and not Desk(begun.folder).has_checkpoint:
+        # Killed before anything was saved: what it was to start from has to be fetched again.
+        _adopt(model, open_run(begun.record["warm_start"]), begun.dataset)
     return _finish(
         spec, begun.folder, begun.dataset, begun.split, model, _device(spec.device), watcher, resume=True
     )
@@ -105,6 +112,19 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device = 'cuda' was asked for but torch sees no GPU here; use device = 'cpu'")
     return device
+
+
+def _check_parts(split: Split, trainable: bool) -> None:
+    if trainable and not len(split.valid):
+        raise DataError(
+            "the split leaves no validation interactions, by which training chooses its best epoch; "
+            "raise split.valid or choose another split.rule"
+        )
+    if not len(split.test):
+        raise DataError(
+            "the split leaves no test interactions; every user may have too few for this rule, choose another "
+            "split.rule, for example random"
+        )
 
 
 def _build(spec: RunSpec, dataset: Dataset, split: Split) -> Recommender:

@@ -133,10 +133,11 @@ def load_spec(path: Path | None, changes: Sequence[str] = (), **given: Any) -> R
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text()
+        raw = path.read_bytes()
     except OSError as problem:
         raise ConfigError(f"cannot read the settings file {path}: {problem.strerror}") from problem
     try:
+        text = raw.decode()
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except ValueError as problem:
         kind = "JSON" if path.suffix == ".json" else "TOML"
@@ -154,7 +155,10 @@ def _apply(settings: dict[str, Any], change: str) -> None:
     *path, last = key.strip().split(".")
     place = settings
     for step in path:
-        inner = place.setdefault(step, {})
+        if place.get(step) is None:
+            # A record of a run says null where a group was left to its default.
+            place[step] = {}
+        inner = place[step]
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {change}: {step!r} is a single value, not a group of settings")
         place = inner

@@ -69,6 +69,11 @@ class Desk:
         return None if self.folder is None else self.folder / "checkpoint.safetensors"
 
     @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a state to go on from."""
+        return self.checkpoint is not None and self.checkpoint.exists()
+
+    @property
     def best(self) -> Path | None:
         """The finished model of the best epoch."""
         return None if self.folder is None else self.folder / "scorer.safetensors"
@@ -221,6 +226,11 @@ class _Loop:
                 )
             row.update({f"valid/{name}": value for name, value in values.items()})
             value = values[self.plan.metric]
+            if not math.isfinite(value):
+                raise ConfigError(
+                    f"the validation metric {self.plan.metric!r} is {value}: there is no user to validate on; "
+                    "choose a split that holds out validation items"
+                )
             if progress.best_value is None or value > progress.best_value:
                 progress = replace(progress, best_value=value, best_epoch=epoch, failures=0)
                 self.best = scorer.state()
@@ -256,13 +266,19 @@ class _Loop:
         raise Interrupted(f"stopped in epoch {epoch}; the {epoch - 1} before it are saved, {where}")
 
 
-def _optimiser(model: TrainableRecommender, plan: TrainPlan) -> Adam:
+def check_rates(model: TrainableRecommender, plan: TrainPlan) -> None:
+    """Raise ConfigError if the plan gives a learning rate to a parameter group that the model has not."""
     groups = model.parameter_groups()
     for name in plan.learning_rates:
         if name not in groups:
             raise ConfigError(
                 f"training.learning_rates names no parameter group of this model: {name!r}{nearest(name, groups)}"
             )
+
+
+def _optimiser(model: TrainableRecommender, plan: TrainPlan) -> Adam:
+    check_rates(model, plan)
+    groups = model.parameter_groups()
     described = []
     for name, parameters in groups.items():
         relative = model.relative_rates().get(name, 1.0)

@@ -21,6 +21,7 @@ PAPER: dict[str, Any] = {
     "modality_dropout": 0.0,
     "identity_rate": 1.0,
     "head_rate": 1.0,
+    "routing": 0.3,
     "bpr": "sum",
     "regulariser": "all_l2",
     "trigger_unit": "step",
@@ -119,7 +120,7 @@ class MagnetConfig(ModelConfig):
     """lambda_ctr, weight of the agreement between views."""
     temperature: PositiveFloat = 0.5
     """tau of Eq. (28)."""
-    routing: NonNegativeFloat = 0.3
+    routing: NonNegativeFloat = 0.02
     """lambda_r, weight of the routing terms."""
     schedule: Literal["linear", "quadratic", "constant", "reverse"] = "linear"
     """How entropy sets the stage weights (Eq. 31, Table 6)."""

@@ -1,0 +1,358 @@
+"""One run from settings to measures: what it leaves behind, what it refuses, how it goes on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import worlds
+from alnico.data.dataset import Dataset
+from alnico.data.ids import IdMap
+from alnico.data.split import Targets
+from alnico.data.splitting import Given, PerUser
+from alnico.data.store import save_dataset
+from alnico.errors import ConfigError, DataError, StorageError
+from alnico.evaluation.evaluate import Scores, evaluate
+from alnico.experiment import run as experiment
+from alnico.experiment.folder import Run, default_recipe, open_run
+from alnico.experiment.run import resume, run
+from alnico.experiment.spec import RunSpec, read_spec
+from alnico.ranking import Ranking
+from alnico.training.checkpoint import Progress, model_weights
+from alnico.training.trainer import Silent
+
+WORLD = worlds.scattered(seed=4, n_users=30, n_items=20, per_user=6)
+WHOLE = worlds.dataset_of(WORLD)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stored data set of 30 users and 20 items, to be read only."""
+    folder = tmp_path_factory.mktemp("data") / "scattered"
+    save_dataset(WHOLE, folder)
+    return folder
+
+
+def spec_of(data: Path, **changes: Mapping[str, Any]) -> RunSpec:
+    """A short BPR-MF run; ``changes`` are merged into its groups of settings."""
+    settings: dict[str, dict[str, Any]] = {
+        "model": {"name": "bpr_mf", "width": 4},
+        "split": {"rule": "random"},
+        "training": {"epochs": 2, "batch_size": 32, "learning_rate": 0.05},
+        "evaluation": {},
+    }
+    for group, values in changes.items():
+        settings[group] = {**settings[group], **values}
+    return read_spec({"dataset": str(data), "seed": 5, **settings})
+
+
+class Killed(BaseException):
+    """The machine went away."""
+
+
+class KilledIn(Silent):
+    """Pulls the plug at the first step of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.at = epoch
+
+    def step(self, epoch: int, done: int, total: int) -> None:
+        if epoch == self.at:
+            raise Killed
+
+    def epoch(self, row: Mapping[str, float], progress: Progress) -> None:
+        """Nothing."""
+
+
+def killed(spec: RunSpec, folder: Path, epoch: int = 2, warm_start: Run | None = None) -> None:
+    """A run that was killed in this epoch."""
+    with pytest.raises(Killed):
+        run(spec, folder, watcher=KilledIn(epoch), warm_start=warm_start)
+
+
+@pytest.fixture(scope="module")
+def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run, to be read only."""
+    return run(spec_of(data), tmp_path_factory.mktemp("runs") / "done", label="my run")
+
+
+def test_run_leaves_its_record_its_training_and_its_test(done: Run) -> None:
+    assert sorted(path.name for path in done.folder.iterdir()) == [
+        "checkpoint.safetensors",
+        "history.jsonl",
+        "result.json",
+        "run.json",
+        "scorer.safetensors",
+        "steps.jsonl",
+        "test.safetensors",
+    ]
+    record = json.loads((done.folder / "run.json").read_text())
+    assert (record["label"], record["spec"]["seed"]) == ("my run", 5)
+    assert record["dataset"] == {
+        "name": "world",
+        "fingerprint": WHOLE.fingerprint,
+        "users": 30,
+        "items": 20,
+        "modalities": ["image", "text"],
+    }
+    # User 0 has one pair, the other 29 six; a tenth of 175 is rounded to the even 18.
+    facts = record["split"]["facts"]
+    held_out = facts["valid"] + facts["test"] + facts["held_out_interactions_dropped"]
+    assert (facts["train"], held_out) == (175 - 36, 36)
+    assert [row["epoch"] for row in done.history] == [1, 2]
+    # ceil(139 / 32) steps in each of two epochs.
+    assert [row["step"] for row in done.steps] == list(range(1, 11))
+    assert done.result["epochs"] == 2
+    assert done.result["finished"] == "all epochs done"
+
+
+def test_stored_measures_are_those_of_the_stored_lists(done: Run) -> None:
+    ranking, scores = done.test_ranking(), done.test_scores()
+    again = evaluate(ranking, done.split.test, done.spec.evaluation.metrics)
+    np.testing.assert_array_equal(scores.users, again.users)
+    for name, values in again.values.items():
+        np.testing.assert_array_equal(scores.of(name), values)
+        assert done.result["test"][name] == values.mean()
+    assert done.result["test_users"] == len(done.split.test)
+    # The finished model makes the same lists again.
+    top = done.scorer().top(done.split.test.users, done.seen, 50)
+    np.testing.assert_array_equal(top.items, ranking.items)
+
+
+def test_validation_chose_the_epoch_that_is_told(done: Run) -> None:
+    values = [row["valid/recall@20"] for row in done.history]
+    assert done.result["best_epoch"] == 1 + values.index(max(values))
+    assert done.result["valid"]["recall@20"] == max(values)
+
+
+def test_test_part_is_measured_once_and_after_training(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Targets] = []
+
+    def counting(ranking: Ranking, targets: Targets, metrics: tuple[str, ...]) -> Scores:
+        measured.append(targets)
+        return evaluate(ranking, targets, metrics)
+
+    monkeypatch.setattr(experiment, "evaluate", counting)
+    made = run(spec_of(data), tmp_path / "run")
+    test_pairs = [pairs.tolist() for pairs in made.split.test.pairs()]
+    is_test = [[pairs.tolist() for pairs in targets.pairs()] == test_pairs for targets in measured]
+    # Two epochs' validations, then the test, then the validation of the chosen model.
+    assert is_test == [False, False, True, False]
+    resume(tmp_path / "run")
+    assert len(measured) == 4
+
+
+@pytest.mark.parametrize("mask", ["train", "train+valid"])
+def test_mask_says_what_a_list_may_not_hold(data: Path, tmp_path: Path, mask: str) -> None:
+    made = run(spec_of(data, model={"name": "bpr_mf"}, evaluation={"mask": mask}), tmp_path / "run")
+    train = set(made.split.train.pair_keys.tolist())
+    users, items = made.split.valid.pairs()
+    valid = set((users * 20 + items).tolist())
+    ranking = made.test_ranking()
+    listed = {
+        int(user) * 20 + int(item)
+        for user, row in zip(ranking.users, ranking.items, strict=True)
+        for item in row[row >= 0]
+    }
+    # The lists are longer than the catalogue, so that whatever is allowed stands in them.
+    everything = {int(user) * 20 + item for user in ranking.users for item in range(20)}
+    assert listed == everything - train - (valid if mask == "train+valid" else set())
+    assert valid & everything
+
+
+def test_folder_with_a_run_is_refused(done: Run, data: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.folder.iterdir()}
+    with pytest.raises(
+        StorageError, match=r"already holds a run; choose another folder, or go on with --resume"
+    ):
+        run(spec_of(data), done.folder)
+    assert {path: path.stat().st_mtime_ns for path in done.folder.iterdir()} == before
+
+
+def test_finished_run_is_returned_as_it_is(done: Run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.folder.iterdir()}
+    assert resume(done.folder).result == done.result
+    assert {path: path.stat().st_mtime_ns for path in done.folder.iterdir()} == before
+
+
+def test_killed_run_goes_on_to_the_same_lists(done: Run, data: Path, tmp_path: Path) -> None:
+    killed(spec_of(data), tmp_path / "run")
+    begun = open_run(tmp_path / "run")
+    assert not begun.is_tested
+    with pytest.raises(StorageError, match=r"is not finished; go on with `alnico train --resume .*run`"):
+        _ = begun.result
+    resume(begun.folder)
+    for name in ("scorer.safetensors", "test.safetensors"):
+        assert (begun.folder / name).read_bytes() == (done.folder / name).read_bytes()
+
+
+def test_run_without_a_finished_epoch_has_no_model(data: Path, tmp_path: Path) -> None:
+    killed(spec_of(data), tmp_path / "run", epoch=1)
+    with pytest.raises(StorageError, match="has no finished model yet; go on with `alnico train --resume"):
+        open_run(tmp_path / "run").scorer()
+
+
+def test_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        StorageError, match=r"is not a run folder: it has no run\.json; `alnico train` makes one"
+    ):
+        open_run(tmp_path)
+    with pytest.raises(StorageError, match="is not a run folder"):
+        resume(tmp_path)
+
+
+def test_changed_data_are_refused(tmp_path: Path) -> None:
+    save_dataset(WHOLE, tmp_path / "data")
+    killed(spec_of(tmp_path / "data"), tmp_path / "run")
+    other = worlds.dataset_of(worlds.scattered(seed=5, n_users=30, n_items=20, per_user=6))
+    save_dataset(other, tmp_path / "data", force=True)
+    with pytest.raises(StorageError, match=r"data at .* are not those that run .*run was trained on"):
+        resume(tmp_path / "run")
+
+
+def test_same_data_at_another_name_of_theirs_are_the_same(done: Run, data: Path, tmp_path: Path) -> None:
+    save_dataset(WHOLE, tmp_path / "elsewhere")
+    moved = run(spec_of(tmp_path / "elsewhere"), tmp_path / "run")
+    assert (moved.folder / "test.safetensors").read_bytes() == (done.folder / "test.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "sentence"),
+    [
+        (
+            {"training": {"learning_rates": {"al": 0.1}}},
+            ConfigError,
+            r"learning_rates names no parameter group of this model: 'al'; did you mean 'all'\?",
+        ),
+        ({"split": {"valid": 0.0}}, DataError, "leaves no validation interactions"),
+        ({"split": {"test": 0.001}}, DataError, "leaves no test interactions"),
+    ],
+)
+def test_what_cannot_work_leaves_no_folder(
+    data: Path, tmp_path: Path, changes: dict[str, Any], kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind, match=sentence):
+        run(spec_of(data, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_model_without_parameters_needs_no_validation(data: Path, tmp_path: Path) -> None:
+    spec = read_spec(
+        {
+            "dataset": str(data),
+            "model": {"name": "popularity"},
+            "split": {"rule": "random", "valid": 0.0},
+        }
+    )
+    made = run(spec, tmp_path / "run")
+    assert made.result["valid"]["recall@20"] is None
+    assert made.result["test"]["recall@20"] > 0
+    assert made.history == []
+    assert made.label == "popularity"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a GPU that is not there, and one is")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_missing_gpu_is_one_sentence(data: Path, tmp_path: Path, device: str) -> None:
+    spec = spec_of(data).model_copy(update={"device": device})
+    with pytest.raises(ConfigError, match="torch sees no GPU here; use device = 'cpu'"):
+        run(spec, tmp_path / "run")
+
+
+def test_unknown_device_is_one_sentence(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="device 'cudda' is none that torch knows"):
+        run(spec_of(data).model_copy(update={"device": "cudda"}), tmp_path / "run")
+
+
+def test_run_may_use_some_modalities(data: Path, tmp_path: Path) -> None:
+    spec = spec_of(data).model_copy(update={"modalities": ("text",)})
+    made = run(spec, tmp_path / "run")
+    assert made.dataset.features.names == ("text",)
+    assert made.record["dataset"]["modalities"] == ["text"]
+
+
+def test_default_recipe_is_the_labels_or_else_per_user() -> None:
+    assert default_recipe(WHOLE) == PerUser()
+    labels = np.zeros(len(WHOLE.interactions), np.int8)
+    labelled = Dataset("labelled", WHOLE.interactions, WHOLE.features, WHOLE.users, WHOLE.items, labels)
+    assert default_recipe(labelled) == Given()
+
+
+# -- warm start ------------------------------------------------------------------------------------
+
+# Adam at this rate moves no single-precision weight of usual size.
+STILL = {"training": {"learning_rate": 1e-30, "epochs": 1}}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on the first 20 users and 18 items of the data, which it numbers backwards."""
+    events = WHOLE.interactions
+    rows = (events.users < 20) & (events.items < 18)
+    pairs = zip((19 - events.users[rows]).tolist(), (17 - events.items[rows]).tolist(), strict=True)
+    content = worlds.features(
+        18,
+        **{
+            name: worlds.modality(
+                table.vectors[17::-1], absent=np.flatnonzero(~table.present[17::-1]).tolist()
+            )
+            for name, table in WHOLE.features.items()
+        },
+    )
+    users, items = IdMap(np.arange(19, -1, -1), "user"), IdMap(np.arange(17, -1, -1), "item")
+    part = Dataset("part", worlds.interactions(pairs, 20, 18), content, users, items)
+    folder = tmp_path_factory.mktemp("small")
+    save_dataset(part, folder / "data")
+    return run(spec_of(folder / "data"), folder / "run")
+
+
+def weights(made: Run) -> dict[str, torch.Tensor]:
+    """The model in a run's checkpoint."""
+    return model_weights(made.folder / "checkpoint.safetensors")
+
+
+def assert_adopted(warm: Run, small: Run, fresh: Run) -> None:
+    """Known rows come from the small run, turned round; the others are those of a fresh start."""
+    for name, known in (("users.weight", 20), ("items.weight", 18)):
+        mine, old, new = (weights(made)[name] for made in (warm, small, fresh))
+        assert torch.equal(mine[:known], old.flip(0))
+        assert torch.equal(mine[known:], new[known:])
+
+
+def test_warm_start_keeps_who_is_known_by_outside_id(small: Run, data: Path, tmp_path: Path) -> None:
+    fresh = run(spec_of(data, **STILL), tmp_path / "fresh")
+    warm = run(spec_of(data, **STILL), tmp_path / "warm", warm_start=small)
+    assert_adopted(warm, small, fresh)
+    assert warm.record["warm_start"] == str(small.folder)
+
+
+def test_warm_start_goes_on_learning(small: Run, data: Path, tmp_path: Path) -> None:
+    warm = run(spec_of(data), tmp_path / "warm", warm_start=small)
+    assert warm.is_tested
+    assert not torch.equal(weights(warm)["users.weight"][:20], weights(small)["users.weight"].flip(0))
+
+
+def test_warm_start_survives_a_kill_before_the_first_checkpoint(
+    small: Run, data: Path, tmp_path: Path
+) -> None:
+    fresh = run(spec_of(data, **STILL), tmp_path / "fresh")
+    killed(spec_of(data, **STILL), tmp_path / "warm", epoch=1, warm_start=small)
+    (tmp_path / "warm" / "checkpoint.safetensors").unlink()
+    assert_adopted(resume(tmp_path / "warm"), small, fresh)
+
+
+def test_warm_start_needs_the_same_model_and_widths(small: Run, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"needs a run of the same model; .* trained 'bpr_mf'"):
+        run(spec_of(data, model={"name": "lightgcn"}), tmp_path / "run", warm_start=small)
+    with pytest.raises(ConfigError, match=r"nothing of .* fits this model; are its widths the same\?"):
+        run(spec_of(data, model={"width": 6}), tmp_path / "run", warm_start=small)
+    popularity = read_spec({"dataset": str(data), "model": {"name": "popularity"}})
+    with pytest.raises(ConfigError, match="has no weights, so there is nothing to start from"):
+        run(popularity, tmp_path / "run", warm_start=small)
+    assert not (tmp_path / "run").exists()
