@@ -14,6 +14,7 @@ from alnico.contracts import TrainingData
 from alnico.data.features import ItemFeatures, Modality
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
+from alnico.graphs.evidence import content_evidence
 from alnico.models.magnet.config import FAMILIES
 from alnico.models.magnet.model import Magnet
 
@@ -29,6 +30,7 @@ WHOLE = {
     "delta": 0.5,
     "epsilon": 0.1,
     "auxiliary_order": "global",
+    "evidence": False,
     "families": FAMILIES,
     "router": "linear",
     "router_input": "coherence",
@@ -38,7 +40,7 @@ WHOLE = {
     "dropout": 0.1,
     "modality_dropout": 0.3,
     "bpr": "mean",
-    "regulariser": "batch_l2",
+    "regulariser": "identities",
     "l2": 1e-3,
     "contrast": 0.01,
     "routing": 0.3,
@@ -165,6 +167,12 @@ class PlainMagnet:
                 weighed = [(u, i, min(max(visible / top, 1e-3), 1.0)) for u, i, visible in induced]
             else:
                 weighed = [(u, i, 1.0) for u, i, _ in induced]
+            if config.evidence:
+                # Counted by hand in tests/graphs/test_evidence.py.
+                question = (train, self.features, neighbours, config.induced, config.visibility)
+                trust = content_evidence(*question).weight
+                weighed = [(u, i, trust * weight) for u, i, weight in weighed]
+                induced = induced if trust else []
             self.other = propagated(table, observed + weighed, *size, config.layers)
         z = self.plain if self.other is None else (self.plain + self.other) / 2
         self.z_user, self.z_item = z[: train.n_users], z[train.n_users :]

@@ -1,7 +1,7 @@
 """Edges that nobody clicked: from a user to items that resemble what the user has."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,14 +22,21 @@ USER_BLOCK = 512
 
 @dataclass(frozen=True, eq=False)
 class InducedEdges:
-    """Content-induced (user, item) edges with their visibility c_uj, sorted by user, then best first."""
+    """Content-induced (user, item) edges with their visibility c_uj, sorted by user, then best first.
+
+    ``weights`` are what they weigh beside observed edges of weight 1; one unless said otherwise.
+    """
 
     users: NDArray[np.int64]
     items: NDArray[np.int64]
     visibility: NDArray[np.float32]
+    weights: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        for name, dtype in (("users", np.int64), ("items", np.int64), ("visibility", np.float32)):
+        if self.weights is None:
+            object.__setattr__(self, "weights", np.ones(len(self.users), np.float32))
+        columns = {"users": np.int64, "items": np.int64, "visibility": np.float32, "weights": np.float32}
+        for name, dtype in columns.items():
             object.__setattr__(self, name, frozen(getattr(self, name), dtype))
 
     def __len__(self) -> int:
@@ -38,8 +45,23 @@ class InducedEdges:
     def capped(self, cap: int, rng: np.random.Generator) -> "InducedEdges":
         """At most ``cap`` edges per user, drawn uniformly without replacement."""
         order = np.lexsort((rng.random(len(self)), self.users))
-        keep = np.sort(order[rank_within(self.users[order]) < cap])
-        return InducedEdges(self.users[keep], self.items[keep], self.visibility[keep])
+        return self._only(np.sort(order[rank_within(self.users[order]) < cap]))
+
+    def weighed_by_visibility(self) -> "InducedEdges":
+        """Each edge weighs its visibility relative to the largest, at least a thousandth."""
+        top = max(float(self.visibility.max(initial=0)), 1e-12)
+        return replace(self, weights=np.clip(self.visibility / top, 1e-3, 1))
+
+    def scaled(self, factor: float) -> "InducedEdges":
+        """The same edges with weights times ``factor``; at 0 there are none."""
+        if not factor:
+            return self._only(np.zeros(0, np.int64))
+        assert self.weights is not None
+        return replace(self, weights=self.weights * np.float32(factor))
+
+    def _only(self, rows: NDArray[np.int64]) -> "InducedEdges":
+        assert self.weights is not None
+        return InducedEdges(self.users[rows], self.items[rows], self.visibility[rows], self.weights[rows])
 
 
 def rank_within(groups: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ def test_the_switches_of_the_paper_are_the_printed_form():
     assert (paper.head, paper.bpr, paper.regulariser, paper.trigger_unit) == (
         "concat",
         "sum",
-        "all_l2",
+        "everything",
         "step",
     )
     assert (paper.cue_scale, paper.leave_one_out, paper.router_input) == ("none", False, "behaviour")

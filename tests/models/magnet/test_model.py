@@ -12,6 +12,7 @@ import worlds
 from alnico.contracts import TrainingData
 from alnico.errors import ConfigError
 from alnico.graphs.content import nearest_neighbours
+from alnico.graphs.evidence import content_evidence
 from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.config import MagnetConfig
 from alnico.models.magnet.model import Magnet
@@ -37,7 +38,8 @@ CHANGES = {
     "all experts": {"experts_per_pair": 9},
     "content first": {"auxiliary_order": "content_first", "delta": 0.9},
     "projection by a network": {"projection": "mlp"},
-    "weighed induced edges": {"induced_weight": "visibility"},
+    "induced edges weighed by visibility": {"induced_weight": "visibility"},
+    "induced edges scaled by evidence": {"evidence": True},
     "visibility by neighbours": {"visibility": "neighbours", "layers": 3},
 }
 READINGS = {"as delivered": {}, "paper": {"preset": "paper"}}
@@ -212,10 +214,9 @@ def test_regularisers_by_hand():
     squares = {name: parameter.pow(2).sum().item() for name, parameter in model.named_parameters()}
     users, items = model.users.weight.pow(2).sum(1), model.items.weight.pow(2).sum(1)
     batch_part = (2 * users[1] + items[2] + items[4] + items[3] + items[5]).item() / 2
-    dense = sum(square for name, square in squares.items() if name not in ("users.weight", "items.weight"))
     found = model.loss_terms(worlds.batch(triples)).terms["l2"].item()
-    assert found == pytest.approx(0.1 * (batch_part + dense / 2), rel=1e-4)
-    model, _ = built({"l2": 0.1, "regulariser": "all_l2"})
+    assert found == pytest.approx(0.1 * batch_part, rel=1e-4)
+    model, _ = built({"l2": 0.1, "regulariser": "everything"})
     found = model.loss_terms(worlds.batch(triples)).terms["l2"].item()
     assert found == pytest.approx(0.1 * sum(squares.values()), rel=1e-4)
 
@@ -231,6 +232,29 @@ def test_event_strengths_weigh_the_ranking_term():
     both = ranking([1.0, 1.0])
     assert ranking([2.0, 0.0]) + ranking([0.0, 2.0]) == pytest.approx(2 * both, rel=1e-5)
     assert ranking([3.0, 3.0]) == pytest.approx(3 * both, rel=1e-5)
+
+
+def test_content_that_foretells_nothing_gets_no_edges_and_takes_nothing_away():
+    telling = worlds.two_tastes()
+    shuffle = np.random.default_rng(0).permutation(telling.features.n_items)
+    silent = replace(telling, features=telling.features.rows(shuffle))
+    settings = {"evidence": True, "neighbours": 3, "induced": 3}
+    for made, trusted in ((telling, True), (silent, False)):
+        model, _ = built(settings, made)
+        free, _ = built({**settings, "evidence": False}, made)
+        found = content_evidence(*_question(made, 3)).weight
+        assert (found > 0) == trusted
+        assert len(model.induced) == (len(free.induced) if trusted else 0)
+        assert np.allclose(model.induced.weights, found)
+        # Items that nobody took are reached by induced edges or not at all.
+        assert model.item_reached[-1].item() == trusted
+        rate = 1 - model.train()._kept_parts(50_000).mean().item()
+        assert rate == pytest.approx(0, abs=1e-9) if not trusted else 0 < rate < 0.3
+
+
+def _question(made, k):
+    lists = {name: nearest_neighbours(modality, k) for name, modality in made.features.items()}
+    return made.split.train, made.features, lists, k
 
 
 def test_modality_dropout_leaves_each_pair_at_least_one_part_and_each_part_its_share():

@@ -12,6 +12,7 @@ FAMILIES: tuple[Family, ...] = ("dominant", "balanced", "complementary")
 PAPER: dict[str, Any] = {
     "layers": 2,
     "induced": 150,
+    "evidence": False,
     "alpha": 0.6,
     "families": FAMILIES,
     "leave_one_out": False,
@@ -23,7 +24,8 @@ PAPER: dict[str, Any] = {
     "head_rate": 1.0,
     "routing": 0.3,
     "bpr": "sum",
-    "regulariser": "all_l2",
+    "regulariser": "everything",
+    "l2": 2e-5,
     "trigger_unit": "step",
     "smoothing": 0.0,
     "coverage_floor": None,
@@ -51,7 +53,10 @@ class MagnetConfig(ModelConfig):
     visibility: Literal["full", "neighbours"] = "full"
     """Which history items speak in Eq. (2): all (as printed), or those that list the candidate."""
     induced_weight: Literal["one", "visibility"] = "one"
-    """Weight of an induced edge in the augmented graph."""
+    """Weight of an induced edge in the augmented graph: that of an observed one, or its c_uj relative to the largest."""
+    evidence: bool = True
+    """Whether induced edges and modality dropout are scaled by how far content foretells hidden training items
+    (``alnico.graphs.evidence``): fully where it does, not at all where it says nothing."""
     induced_cap: PositiveInt | None = None
     """F, induced edges per user drawn anew each epoch; none keeps all. Evaluation uses all."""
 
@@ -112,10 +117,10 @@ class MagnetConfig(ModelConfig):
 
     bpr: Literal["mean", "sum"] = "mean"
     """Reduction of Eq. (27)."""
-    regulariser: Literal["batch_l2", "all_l2"] = "batch_l2"
-    """batch_l2: identities of the batch per pair, dense layers whole; all_l2: every parameter."""
-    l2: NonNegativeFloat = 2e-5
-    """lambda."""
+    regulariser: Literal["identities", "everything"] = "identities"
+    """Whose squares the loss adds: identities of the batch, per pair; or all parameters, literally."""
+    l2: NonNegativeFloat = 1e-3
+    """lambda, weight of those squares."""
     contrast: NonNegativeFloat = 0.01
     """lambda_ctr, weight of the agreement between views."""
     temperature: PositiveFloat = 0.5

@@ -12,6 +12,7 @@ from alnico.contracts import Batch, Step, TrainableRecommender, TrainingData, ba
 from alnico.data.interactions import Interactions
 from alnico.graphs.augment import InducedEdges, induce_edges
 from alnico.graphs.content import nearest_neighbours
+from alnico.graphs.evidence import content_evidence
 from alnico.graphs.graph import Graph, symmetric_graph
 from alnico.models.magnet.config import MagnetConfig
 from alnico.models.magnet.cues import Cue, ModalityCues, mean_length, scaled_cue
@@ -57,6 +58,7 @@ class Magnet(TrainableRecommender):
         cues: Mapping[str, ModalityCues],
         observed: Graph,
         induced: InducedEdges | None,
+        trust: float,
     ) -> None:
         super().__init__()
         self.config = config
@@ -64,7 +66,7 @@ class Magnet(TrainableRecommender):
         self.names = tuple(cues)
         self.observed = observed
         self.induced = induced
-        self.augmented = observed if induced is None else _augmented(train, induced, config)
+        self.augmented = observed if induced is None else _augmented(train, induced)
         self.full_augmented = self.augmented
         self.users = xavier_table(train.n_users, config.width)
         self.items = xavier_table(train.n_items, config.width)
@@ -76,6 +78,7 @@ class Magnet(TrainableRecommender):
         self._add_templates(parts, n_experts)
         self._add_router(n_experts)
         self.dropout = nn.Dropout(config.dropout)
+        self.modality_dropout = config.modality_dropout * trust
         self._add_presence(train, induced)
         self.register_buffer("stage_buffer", initial_state(config).to_tensor())
 
@@ -119,21 +122,26 @@ class Magnet(TrainableRecommender):
     @classmethod
     def build(cls, config: MagnetConfig, data: TrainingData, rng: np.random.Generator) -> Self:
         train = data.interactions
-        induced = None
-        if config.views == "dual":
+        induced, trust = None, 1.0
+        if data.features and (config.views == "dual" or config.evidence):
             lists = {
                 name: data.neighbours[name].first(min(config.neighbours, data.neighbours[name].k))
                 if name in data.neighbours
                 else nearest_neighbours(modality, config.neighbours, data.graphs)
                 for name, modality in data.features.items()
             }
-            induced = induce_edges(
-                train, data.features, lists, config.induced, config.visibility, data.graphs
-            )
+            question = (train, data.features, lists, config.induced, config.visibility, data.graphs)
+            if config.evidence:
+                trust = content_evidence(*question).weight
+            if config.views == "dual":
+                edges = induce_edges(*question)
+                if config.induced_weight == "visibility":
+                    edges = edges.weighed_by_visibility()
+                induced = edges.scaled(trust)
         observed = symmetric_graph(train.users, train.items, train.n_users, train.n_items)
         with seeded(rng):
             cues = {name: ModalityCues(modality, train, config) for name, modality in data.features.items()}
-            return cls(config, train, cues, observed, induced)
+            return cls(config, train, cues, observed, induced, trust)
 
     # -- graphs and stages -------------------------------------------------------------------------
 
@@ -141,7 +149,7 @@ class Magnet(TrainableRecommender):
         """Draw this epoch's induced edges where a cap is set; evaluation always uses all."""
         if self.induced is not None and self.config.induced_cap is not None:
             some = self.induced.capped(self.config.induced_cap, rng)
-            self.augmented = _augmented(self.train_set, some, self.config)
+            self.augmented = _augmented(self.train_set, some)
 
     @property
     def stage(self) -> StageState:
@@ -206,7 +214,7 @@ class Magnet(TrainableRecommender):
 
     def _kept_parts(self, n_pairs: int) -> Float[Tensor, "pairs parts"]:
         """Which parts each pair may use this time; at least one."""
-        n_parts, rate = 1 + len(self.names), self.config.modality_dropout
+        n_parts, rate = 1 + len(self.names), self.modality_dropout
         if not self.training or rate == 0:
             return torch.ones(n_pairs, n_parts, device=self.users.weight.device)
         draws = torch.rand(n_pairs, n_parts, device=self.users.weight.device)
@@ -300,12 +308,10 @@ class Magnet(TrainableRecommender):
         return total
 
     def _l2(self, batch: Batch) -> Tensor:
-        if self.config.regulariser == "all_l2":
+        if self.config.regulariser == "everything":
             return torch.stack([parameter.pow(2).sum() for parameter in self.parameters()]).sum()
         identities = (self.users(batch.users), self.items(batch.positives), self.items(batch.negatives))
-        squares = torch.stack([table.pow(2).sum() for table in identities]).sum() / len(batch)
-        dense = [p for name, p in self.named_parameters() if not name.startswith(("users.", "items."))]
-        return squares + torch.stack([parameter.pow(2).sum() for parameter in dense]).sum() / 2
+        return torch.stack([table.pow(2).sum() for table in identities]).sum() / len(batch)
 
     def parameter_groups(self) -> Mapping[str, Sequence[nn.Parameter]]:
         """identities: the ID tables; content: projections (and trainable vectors); routing: router and learned
@@ -374,17 +380,13 @@ class Magnet(TrainableRecommender):
         return readers
 
 
-def _augmented(train: Interactions, induced: InducedEdges, config: MagnetConfig) -> Graph:
+def _augmented(train: Interactions, induced: InducedEdges) -> Graph:
     """G_UIG: observed edges of weight 1 together with the induced ones."""
-    weights: Any = None
-    if config.induced_weight == "visibility":
-        top = max(float(induced.visibility.max(initial=0)), 1e-12)
-        strength = np.clip(induced.visibility / top, 1e-3, 1)
-        weights = np.concatenate([np.ones(len(train)), strength]).astype(np.float32)
+    assert induced.weights is not None
     return symmetric_graph(
         np.concatenate([train.users, induced.users]),
         np.concatenate([train.items, induced.items]),
         train.n_users,
         train.n_items,
-        weights,
+        np.concatenate([np.ones(len(train), np.float32), induced.weights]),
     )
