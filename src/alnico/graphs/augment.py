@@ -35,9 +35,10 @@ class InducedEdges:
     def __post_init__(self) -> None:
         if self.weights is None:
             object.__setattr__(self, "weights", np.ones(len(self.users), np.float32))
-        columns = {"users": np.int64, "items": np.int64, "visibility": np.float32, "weights": np.float32}
-        for name, dtype in columns.items():
-            object.__setattr__(self, name, frozen(getattr(self, name), dtype))
+        for name in ("users", "items"):
+            object.__setattr__(self, name, frozen(getattr(self, name), np.int64))
+        for name in ("visibility", "weights"):
+            object.__setattr__(self, name, frozen(getattr(self, name), np.float32))
 
     def __len__(self) -> int:
         return len(self.users)

@@ -53,7 +53,7 @@ class MagnetConfig(ModelConfig):
     visibility: Literal["full", "neighbours"] = "full"
     """Which history items speak in Eq. (2): all (as printed), or those that list the candidate."""
     induced_weight: Literal["one", "visibility"] = "one"
-    """Weight of an induced edge in the augmented graph: that of an observed one, or its c_uj relative to the largest."""
+    """Weight of an induced edge in the augmented graph: that of an observed one, or its c_uj against the largest."""
     evidence: bool = True
     """Whether induced edges and modality dropout are scaled by how far content foretells hidden training items
     (``alnico.graphs.evidence``): fully where it does, not at all where it says nothing."""

@@ -1,7 +1,7 @@
 """MAGNET: two graph views, modality cues, template experts, a sparse router, and training in two stages."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
