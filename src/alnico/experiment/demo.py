@@ -58,7 +58,7 @@ CONTENDERS: Mapping[str, Settings] = {
     },
     MAGNET: {
         "model": {"name": "magnet", "views": "dual", "neighbours": 10, "induced": 5, "contrast": 0.0},
-        "training": {"batch_size": 512, "learning_rate": 1e-3, "patience": 20, "epochs": 120},
+        "training": {"batch_size": 512, "learning_rate": 1e-3, "patience": 20, "epochs": 160},
     },
 }
 """What is trained, in this order: settings of each run but for its data, split and seed."""
