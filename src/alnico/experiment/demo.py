@@ -410,9 +410,12 @@ def control_sentences(demo: Demo) -> list[str]:
 def leaning_sentences(world: World) -> list[str]:
     """Whether MAGNET leans, for each kind of user, towards what truly decides for them, in plain sentences.
 
-    Both in what it relied on and in where its router sent the pairs, against the mean of the other kinds.
+    Both in what it relied on and in where its router sent the pairs, against the mean of the other kinds. None in
+    a world where pictures and texts are noise: there nothing that a model can see decides for these users.
     """
-    sentences = []
+    sentences: list[str] = []
+    if world.plan.shop.noise:
+        return sentences
     for kind, part in DECIDES.items():
         others = [means for name, means in world.kinds.items() if name != kind]
         if kind not in world.kinds or not others:
