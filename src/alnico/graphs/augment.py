@@ -92,23 +92,36 @@ def induce_edges(
 
     Implements: Eq. (2), Eq. (3).
     """
+
+    def make() -> Arrays:
+        return _induce(train, features, neighbours, per_user, visibility)
+
+    made = (cache or GraphCache()).get(
+        "induce_edges", 1, *what_decides(train, features, neighbours, per_user, visibility), make
+    )
+    return InducedEdges(made["users"], made["items"], made["visibility"])  # type: ignore[arg-type]
+
+
+def what_decides(
+    train: Interactions,
+    features: ItemFeatures,
+    neighbours: Mapping[str, ItemNeighbours],
+    per_user: int,
+    visibility: Visibility,
+) -> tuple[dict[str, str | int | float | bool | None], list[NDArray[np.generic]]]:
+    """Arguments and arrays on which induced edges depend, for a graph cache."""
     inputs: list[NDArray[np.generic]] = [train.users, train.items]
     for name, lists in neighbours.items():
         inputs += [lists.items, lists.weights]
         if visibility == "full":
             inputs += [features[name].vectors, features[name].present]
-    arguments = {
+    arguments: dict[str, str | int | float | bool | None] = {
         "per_user": per_user,
         "visibility": visibility,
         "n_users": train.n_users,
         "n_items": train.n_items,
     }
-
-    def make() -> Arrays:
-        return _induce(train, features, neighbours, per_user, visibility)
-
-    made = (cache or GraphCache()).get("induce_edges", 1, arguments, inputs, make)
-    return InducedEdges(made["users"], made["items"], made["visibility"])  # type: ignore[arg-type]
+    return arguments, inputs
 
 
 def _neighbour_matrix(neighbours: Mapping[str, ItemNeighbours], n_items: int) -> sparse.csr_matrix:

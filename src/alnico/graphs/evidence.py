@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
-from alnico.graphs.augment import Visibility, induce_edges
+from alnico.graphs.augment import Visibility, induce_edges, what_decides
 from alnico.graphs.cache import Arrays, GraphCache
 from alnico.randomness import rng
 
@@ -54,11 +53,6 @@ def content_evidence(
     the same data, whatever the seed of a run). By chance a list finds the hidden item with the share that the
     list has of all training interactions outside the user's rest, as if popularity alone had chosen.
     """
-    inputs: list[NDArray[np.generic]] = [train.users, train.items]
-    for name, lists in neighbours.items():
-        inputs += [lists.items, lists.weights]
-        if visibility == "full":
-            inputs += [features[name].vectors, features[name].present]
 
     def make() -> Arrays:
         counted = [
@@ -66,15 +60,9 @@ def content_evidence(
         ]
         return {"counted": np.array(counted, dtype=np.float64).sum(0)}
 
-    arguments = {
-        "per_user": per_user,
-        "visibility": visibility,
-        "n_users": train.n_users,
-        "n_items": train.n_items,
-    }
-    hidden, hits, by_chance = (
-        (cache or GraphCache()).get("content_evidence", 1, arguments, inputs, make)["counted"].tolist()
-    )
+    decided = what_decides(train, features, neighbours, per_user, visibility)
+    made = (cache or GraphCache()).get("content_evidence", 1, *decided, make)
+    hidden, hits, by_chance = made["counted"].tolist()
     return Evidence(int(hidden), int(hits), float(by_chance))
 
 
