@@ -1,10 +1,15 @@
 """Questions to a finished run, asked and answered in outside ids."""
 
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from alnico.errors import ConfigError, DataError, UnsupportedError
 from alnico.experiment.answer import explain_pair, named, neighbour_lists, recommend
+from alnico.experiment.folder import RECORD, open_run
 from alnico.graphs.content import nearest_neighbours
 from finished_runs import Finished
 
@@ -85,3 +90,15 @@ def test_neighbours_are_those_the_run_was_built_with(finished: Finished) -> None
     for name, modality in finished.magnet.dataset.features.items():
         # The run's own setting, not the default of 20.
         np.testing.assert_array_equal(lists[name].items, nearest_neighbours(modality, 5).items)
+
+
+@pytest.mark.parametrize("change", [{"views": "single"}, {"evidence": True}])
+def test_run_without_induced_edges_has_no_neighbours_to_name(
+    finished: Finished, tmp_path: Path, change: dict[str, object]
+) -> None:
+    # Too small a shop for its content to foretell anything beyond chance.
+    shutil.copytree(finished.magnet.folder, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / RECORD).read_text())
+    record["spec"]["model"] |= change
+    (tmp_path / "run" / RECORD).write_text(json.dumps(record))
+    assert neighbour_lists(open_run(tmp_path / "run")) == {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ import polars as pl
 
 from alnico.contracts import ExplainingScorer, Scorer
 from alnico.data.neighbours import ItemNeighbours
+from alnico.data.store import is_data_folder
 from alnico.diagnostics.explain import Explanation, explain
 from alnico.errors import ConfigError, UnsupportedError
 from alnico.experiment.folder import Run
+from alnico.graphs.cache import GraphCache
 from alnico.graphs.content import nearest_neighbours
+from alnico.graphs.evidence import content_evidence
 
 
 def recommend(run: Run, users: Sequence[int | str], k: int = 10, *, keep_seen: bool = False) -> pl.DataFrame:
@@ -62,12 +66,31 @@ def explain_pair(run: Run, user: int | str, item: int | str, scorer: Scorer | No
 
 
 def neighbour_lists(run: Run) -> dict[str, ItemNeighbours]:
-    """The content neighbours that the run's induced edges were made from; given lists first."""
-    k = int(run.spec.resolved()["model"].get("neighbours", 20))
+    """The content neighbours that the run's induced edges were made from; given lists first.
+
+    None for a model that has no induced edges: a single view, or content that foretells nothing.
+    """
+    model = run.spec.resolved()["model"]
+    if model.get("views") == "single":
+        return {}
+    k = int(model.get("neighbours", 20))
     lists = {}
     for name, modality in run.dataset.features.items():
         given = run.dataset.neighbours.get(name)
         lists[name] = nearest_neighbours(modality, k) if given is None else given.first(min(k, given.k))
+    if model.get("evidence") and lists:
+        data = Path(run.spec.dataset)
+        cache = GraphCache(data / "cache") if is_data_folder(data) else None
+        question = (
+            run.split.train,
+            run.dataset.features,
+            lists,
+            model["induced"],
+            model["visibility"],
+            cache,
+        )
+        if not content_evidence(*question).weight:
+            return {}
     return lists
 
 

@@ -89,19 +89,6 @@ _LATEX = str.maketrans(
 )
 
 
-def measures_table(records: Sequence[RunRecord]) -> Table:
-    """Validation and test measures and costs of the runs, in the order given."""
-    header = (
-        "run",
-        *(f"{part} {short(metric)}" for part in ("valid", "test") for metric in MEASURES),
-        "s/epoch",
-        "best epoch",
-        "epochs",
-        "peak MB",
-    )
-    return Table(header, tuple((record.label, *_measures(record), *_costs(record)) for record in records))
-
-
 def outcome_table(records: Sequence[RunRecord]) -> Table:
     """Test measures and training time of the runs: what fits a narrow screen."""
     header = ("model", *(short(metric) for metric in MEASURES), "epochs", "s/epoch")
@@ -166,22 +153,6 @@ def number(value: float | None, digits: int = 4) -> str:
 def p_cell(value: float) -> str:
     """A p value for a cell."""
     return "<.0001" if value < 0.0001 else f"{value:.4f}"
-
-
-def _measures(record: RunRecord) -> list[str]:
-    parts: tuple[Literal["valid", "test"], ...] = ("valid", "test")
-    return [number(record.measure(part, metric)) for part in parts for metric in MEASURES]
-
-
-def _costs(record: RunRecord) -> list[str]:
-    result = record.result
-    trained = bool(result.get("epochs"))
-    return [
-        _seconds(record),
-        _count(result.get("best_epoch")) if trained else ABSENT,
-        _count(result.get("epochs")),
-        f"{result['peak_memory_bytes'] / 2**20:.0f}",
-    ]
 
 
 def _seconds(record: RunRecord) -> str:
