@@ -1,7 +1,8 @@
 """Sparse matrix times dense table, forward and backward: the cost of training a graph recommender.
 
 Each output row is owned by one thread and summed in the order of its stored entries: same input, same bits.
-A multiplication may be asked for some rows only; then its backward pass reads only those rows' gradients.
+Threads share the entries evenly, not the rows: an item's row is often far longer than a user's.
+A multiplication may be asked for some rows only; then its backward pass touches only those rows' entries.
 """
 
 import warnings
@@ -19,10 +20,13 @@ from torch.autograd.function import once_differentiable
 
 from alnico.kernels.threads import follow_torch
 
+PARTS = 256
+"""Shares into which a product's rows are divided among threads."""
+
 
 @dataclass(frozen=True, eq=False)
 class Csr:
-    """A sparse matrix by rows: row r has ``columns[starts[r]:starts[r + 1]]`` with ``values`` beside them."""
+    """A sparse matrix by rows: row r has ``columns[starts[r]:starts[r + 1]]``, ascending, with ``values`` beside them."""
 
     starts: Int[Tensor, " rows_plus_one"]
     columns: Int[Tensor, " entries"]
@@ -42,6 +46,12 @@ class Csr:
         return Csr(moved[0], moved[1], moved[2], self.n_columns)
 
     @cached_property
+    def bounds(self) -> NDArray[np.int64]:
+        """Rows at which to cut so that ``PARTS`` runs of rows have about equally many entries; [PARTS + 1]."""
+        starts = self.starts.numpy()
+        return _cut(starts, np.linspace(0, starts[-1], PARTS + 1))
+
+    @cached_property
     def as_torch(self) -> Tensor:
         """The matrix as torch knows it; used off the CPU and by the reference."""
         with warnings.catch_warnings():
@@ -56,44 +66,76 @@ class Csr:
             )
 
 
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+@no_type_check
+def _add_row(columns, values, table, first, last, total):
+    # Four entries at a time: the sum is read and written once for all four.
+    entry = first
+    while entry + 4 <= last:
+        source_0, source_1 = table[columns[entry]], table[columns[entry + 1]]
+        source_2, source_3 = table[columns[entry + 2]], table[columns[entry + 3]]
+        value_0, value_1 = values[entry], values[entry + 1]
+        value_2, value_3 = values[entry + 2], values[entry + 3]
+        for axis in range(total.shape[0]):
+            total[axis] += (value_0 * source_0[axis] + value_1 * source_1[axis]) + (
+                value_2 * source_2[axis] + value_3 * source_3[axis]
+            )
+        entry += 4
+    while entry < last:
+        value, source = values[entry], table[columns[entry]]
+        for axis in range(total.shape[0]):
+            total[axis] += value * source[axis]
+        entry += 1
+
+
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
-def _all_rows(starts, columns, values, table, out):
-    for row in numba.prange(out.shape[0]):
-        total = out[row]
-        total[:] = 0
-        for entry in range(starts[row], starts[row + 1]):
-            value, source = values[entry], table[columns[entry]]
-            for axis in range(total.shape[0]):
-                total[axis] += value * source[axis]
+def _all_rows(bounds, starts, columns, values, table, out):
+    for part in numba.prange(bounds.shape[0] - 1):
+        for row in range(bounds[part], bounds[part + 1]):
+            out[row, :] = 0
+            _add_row(columns, values, table, starts[row], starts[row + 1], out[row])
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
 def _some_rows(starts, columns, values, table, rows, out):
-    for place in numba.prange(rows.shape[0]):
-        total = out[place]
-        total[:] = 0
-        row = rows[place]
-        for entry in range(starts[row], starts[row + 1]):
-            value, source = values[entry], table[columns[entry]]
-            for axis in range(total.shape[0]):
-                total[axis] += value * source[axis]
+    done = np.zeros(rows.shape[0] + 1, np.int64)
+    for place in range(rows.shape[0]):
+        done[place + 1] = done[place] + starts[rows[place] + 1] - starts[rows[place]]
+    bounds = np.searchsorted(done, np.linspace(0, done[-1], PARTS + 1))
+    bounds[-1] = rows.shape[0]
+    for part in numba.prange(PARTS):
+        for place in range(bounds[part], bounds[part + 1]):
+            row = rows[place]
+            out[place, :] = 0
+            _add_row(columns, values, table, starts[row], starts[row + 1], out[place])
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)
+@numba.njit(parallel=True, cache=True, nogil=True, fastmath={"contract"})
 @no_type_check
-def _some_columns(starts, columns, values, table, place_of, out):
-    # The table holds only the columns with place_of >= 0: the others' rows are known to be zero.
-    for row in numba.prange(out.shape[0]):
-        total = out[row]
-        total[:] = 0
-        for entry in range(starts[row], starts[row + 1]):
-            place = place_of[columns[entry]]
-            if place >= 0:
-                value, source = values[entry], table[place]
+def _spread_rows(bounds, starts, columns, values, grads, rows, out):
+    # Each part owns a range of columns, which is one run of every row's ascending columns. Whatever the ranges,
+    # a column's sum is taken in the order of the rows.
+    for part in numba.prange(bounds.shape[0] - 1):
+        low, high = bounds[part], bounds[part + 1]
+        out[low:high, :] = 0
+        for place in range(rows.shape[0]):
+            first, last = starts[rows[place]], starts[rows[place] + 1]
+            entry = first + np.searchsorted(columns[first:last], low)
+            grad = grads[place]
+            while entry < last and columns[entry] < high:
+                value, total = values[entry], out[columns[entry]]
                 for axis in range(total.shape[0]):
-                    total[axis] += value * source[axis]
+                    total[axis] += value * grad[axis]
+                entry += 1
+
+
+def _cut(starts: NDArray[np.int64], at: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The first row that begins at or after each of these entries; the last is the number of rows."""
+    bounds = np.searchsorted(starts, at).astype(np.int64)
+    bounds[0], bounds[-1] = 0, len(starts) - 1
+    return bounds
 
 
 def _parts(matrix: Csr, dtype: torch.dtype) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -115,7 +157,7 @@ class _Multiply(torch.autograd.Function):
 class _MultiplyRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, matrix: Csr, transposed: Csr, rows: Tensor) -> Tensor:
-        ctx.transposed, ctx.rows, ctx.n_rows = transposed, rows, matrix.n_rows
+        ctx.matrix, ctx.transposed, ctx.rows = matrix, transposed, rows
         out = torch.empty((len(rows), table.shape[1]), dtype=table.dtype)
         follow_torch()
         _some_rows(
@@ -127,12 +169,14 @@ class _MultiplyRows(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         grad = grads[0].contiguous()
-        place_of = torch.full((ctx.n_rows,), -1, dtype=torch.int32)
-        place_of[ctx.rows] = torch.arange(len(ctx.rows), dtype=torch.int32)
-        out = torch.empty((ctx.transposed.n_rows, grad.shape[1]), dtype=grad.dtype)
-        parts = _parts(ctx.transposed, grad.dtype)
+        out = torch.empty((ctx.matrix.n_columns, grad.shape[1]), dtype=grad.dtype)
         follow_torch()
-        _some_columns(*parts, grad.numpy(), place_of.numpy(), out.numpy())
+        # Each part searches every row for its columns: few parts, but enough for threads to level out.
+        per_column = ctx.transposed.starts.numpy()
+        bounds = _cut(per_column, np.linspace(0, per_column[-1], 4 * torch.get_num_threads() + 1))
+        _spread_rows(
+            bounds, *_parts(ctx.matrix, grad.dtype), grad.numpy(), ctx.rows.numpy(), out.numpy()
+        )
         return out, None, None, None
 
 
@@ -142,7 +186,7 @@ def _product(matrix: Csr, table: Tensor) -> Tensor:
     table = table.detach().contiguous()
     out = torch.empty((matrix.n_rows, table.shape[1]), dtype=table.dtype)
     follow_torch()
-    _all_rows(*_parts(matrix, table.dtype), table.numpy(), out.numpy())
+    _all_rows(matrix.bounds, *_parts(matrix, table.dtype), table.numpy(), out.numpy())
     return out
 
 
