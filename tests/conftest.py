@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+# First, because it sets how threads wait before anything loads torch.
+import alnico  # noqa: F401
 from command_lines import Answer, CommandLine
 
 if TYPE_CHECKING:
     from finished_runs import Finished
-
-# Threads that wait go to sleep instead of spinning: on a busy machine a spinning thread holds up the one it waits
-# for, and each small kernel costs milliseconds. Read when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # The same examples on every machine and no files left in the tree; a busy machine must not fail a test.
 settings.register_profile("alnico", deadline=None, derandomize=True, database=None)

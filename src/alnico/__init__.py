@@ -4,6 +4,7 @@ These names are the front door; everything else is imported from its module. A n
 module when it is first asked for, so ``import alnico`` alone loads nothing heavy.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from alnico.models import MODELS as MODELS
 
 __version__ = "0.1.0"
+
+# Threads that wait spin for some microseconds only and then sleep. Left alone they spin for milliseconds: where
+# another program wants the core, a step of training then takes ten to thirty times as long; without any spinning
+# each of its many small operations waits to be woken. Read by the OpenMP library when torch loads it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # The same names once more, because type checkers cannot follow a table; a test keeps the two equal.
 _HOMES = {

@@ -129,8 +129,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     130: stopped by Ctrl-C. 141: whoever read stdout has left. Anything else that goes wrong is a defect of
     alnico and keeps its traceback.
     """
-    # Waiting threads that spin would starve every other process on a small machine. Read once, when torch loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         with _notices_on_stderr():

@@ -26,7 +26,7 @@ PARTS = 256
 
 @dataclass(frozen=True, eq=False)
 class Csr:
-    """A sparse matrix by rows: row r has ``columns[starts[r]:starts[r + 1]]``, ascending, with ``values`` beside them."""
+    """By rows: the columns of row r are ``columns[starts[r]:starts[r + 1]]``, ascending; ``values`` beside."""
 
     starts: Int[Tensor, " rows_plus_one"]
     columns: Int[Tensor, " entries"]
@@ -174,9 +174,7 @@ class _MultiplyRows(torch.autograd.Function):
         # Each part searches every row for its columns: few parts, but enough for threads to level out.
         per_column = ctx.transposed.starts.numpy()
         bounds = _cut(per_column, np.linspace(0, per_column[-1], 4 * torch.get_num_threads() + 1))
-        _spread_rows(
-            bounds, *_parts(ctx.matrix, grad.dtype), grad.numpy(), ctx.rows.numpy(), out.numpy()
-        )
+        _spread_rows(bounds, *_parts(ctx.matrix, grad.dtype), grad.numpy(), ctx.rows.numpy(), out.numpy())
         return out, None, None, None
 
 

@@ -27,11 +27,21 @@ def bpr(
 
 
 def info_nce(
-    left: Float[Tensor, "rows width"], right: Float[Tensor, "rows width"], temperature: float
+    left: Float[Tensor, "rows width"],
+    right: Float[Tensor, "rows width"],
+    temperature: float,
+    *,
+    both_ways: bool = False,
 ) -> Float[Tensor, ""]:
-    """Mean over rows of -log softmax of cos(left_r, right_r) / temperature among all right rows; one direction."""
-    logits = functional.normalize(left, dim=1) @ functional.normalize(right, dim=1).T / temperature
-    return functional.cross_entropy(logits, torch.arange(len(left), device=left.device))
+    """Mean over rows of -log softmax of cos(left_r, right_r) / temperature among all right rows.
+
+    With ``both_ways`` the mean of that and of the same with left and right exchanged, from one table of cosines.
+    """
+    left, right = functional.normalize(left, dim=1), functional.normalize(right, dim=1)
+    logits = left @ right.T / temperature
+    own = (left * right).sum(1) / temperature
+    forth = batch_mean(logits.logsumexp(1) - own)
+    return (forth + batch_mean(logits.logsumexp(0) - own)) / 2 if both_ways else forth
 
 
 def unsquared_l2(*tables: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:

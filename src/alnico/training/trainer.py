@@ -284,7 +284,8 @@ def _optimiser(model: TrainableRecommender, plan: TrainPlan) -> Adam:
         relative = model.relative_rates().get(name, 1.0)
         rate = plan.learning_rates.get(name, plan.learning_rate * relative)
         described.append({"params": list(parameters), "lr": rate, "base_lr": rate})
-    return Adam(described, weight_decay=plan.weight_decay)
+    # One pass over each table instead of one per operation.
+    return Adam(described, weight_decay=plan.weight_decay, fused=True)
 
 
 @contextmanager

@@ -112,7 +112,7 @@ def naive_coherence(vectors, pool):
 def test_coherence_is_the_mean_cosine_between_different_items():
     cues, made = cues_of()
     train, image = made.split.train, made.features["image"]
-    found = cues.coherence(torch.arange(12))
+    found = cues.users(torch.arange(12)).coherence
     for user in range(12):
         pool = [item for item in train.of_user(user).tolist() if image.present[item]]
         assert found[user].item() == pytest.approx(naive_coherence(image.vectors, pool), abs=1e-5)
@@ -121,7 +121,7 @@ def test_coherence_is_the_mean_cosine_between_different_items():
 def test_coherence_without_one_item_is_that_of_the_others():
     cues, made = cues_of()
     train, image = made.split.train, made.features["image"]
-    found = cues.coherence(torch.tensor(train.users), torch.tensor(train.items))
+    found = cues.users(torch.tensor(train.users), torch.tensor(train.items)).coherence
     for row, (user, left_out) in enumerate(zip(train.users.tolist(), train.items.tolist(), strict=True)):
         pool = [item for item in train.of_user(user).tolist() if image.present[item] and item != left_out]
         assert found[row].item() == pytest.approx(naive_coherence(image.vectors, pool), abs=1e-5)
@@ -132,11 +132,10 @@ def test_coherence_by_hand():
     modality = worlds.modality([[2.0, 0.0], [5.0, 0.0], [0.0, 3.0]])
     train = worlds.interactions([(0, 0), (0, 1), (0, 2), (1, 0)], 2, 3)
     cues = ModalityCues(modality, train, MagnetConfig(width=2, router_input="coherence"))
-    assert cues.coherence(torch.tensor([0, 1])).tolist() == pytest.approx([1 / 3, 0])
+    assert cues.users(torch.tensor([0, 1])).coherence.tolist() == pytest.approx([1 / 3, 0])
     # Without the odd one the others are alike; without one of the twins the rest is not.
-    assert cues.coherence(torch.tensor([0, 0]), torch.tensor([2, 0])).tolist() == pytest.approx(
-        [1, 0], abs=1e-6
-    )
+    without = cues.users(torch.tensor([0, 0]), torch.tensor([2, 0]))
+    assert without.coherence.tolist() == pytest.approx([1, 0], abs=1e-6)
 
 
 def test_raw_vectors_as_the_projection_reads_them():

@@ -20,10 +20,19 @@ MLP_WIDTH = 256
 
 @dataclass(frozen=True)
 class Cue:
-    """Cues of one modality for some rows: vectors [rows, d] and which of them are there [rows]."""
+    """Cues of one modality for some rows: vectors [rows, d] and which of them are there [rows].
+
+    ``coherence`` [rows] is there for users whose router reads it.
+    """
 
     vectors: Float[Tensor, "rows width"]
     present: Bool[Tensor, " rows"]
+    coherence: Float[Tensor, " rows"] | None = None
+
+    def at(self, places: Int[Tensor, " places"]) -> "Cue":
+        """The cues at these places, each as often as it is named."""
+        own = None if self.coherence is None else self.coherence[places]
+        return Cue(self.vectors.index_select(0, places), self.present[places], own)
 
 
 @dataclass(frozen=True)
@@ -53,8 +62,8 @@ class ModalityCues(nn.Module):
     """Projects one modality and pools it over histories.
 
     h_i = W x_i + b (or a small network), h_u = mean of h_i over the user's training items that have the modality.
-    With the linear projection pooling and projecting commute: raw vectors are pooled once, and only the rows that
-    a batch needs are ever projected. An empty pool is an absent cue.
+    With the linear projection pooling and projecting commute: raw vectors are pooled once, an item is left out of
+    a raw pool, and only rows that a batch needs are ever projected. An empty pool is an absent cue.
     Implements: Eq. (7), Eq. (8).
     """
 
@@ -68,6 +77,7 @@ class ModalityCues(nn.Module):
         self.scale = Scale.of(modality, config.feature_input)
         vectors = torch.from_numpy(prepared(modality, config.feature_input, self.scale))
         self.linear = config.projection == "linear" and not config.features_trainable
+        self.coherent = config.router_input == "coherence"
         if config.features_trainable:
             self.vectors = nn.Parameter(vectors)
         else:
@@ -79,7 +89,7 @@ class ModalityCues(nn.Module):
         counts = np.bincount(users, minlength=train.n_users)
         self.register_buffer("counts", torch.from_numpy(counts.astype(np.float32)), persistent=False)
         self.pool: Graph = mean_pooling(users, items, train.n_users, train.n_items)
-        pooled = self.pool.propagate(vectors) if self.linear or config.router_input == "coherence" else None
+        pooled = self.pool.propagate(vectors) if self.linear or self.coherent else None
         self.register_buffer("pooled", pooled, persistent=False)
         self.projection = make_projection(modality.width, config)
 
@@ -88,37 +98,41 @@ class ModalityCues(nn.Module):
         return Cue(self.projection(self.vectors.index_select(0, rows)), self.present[rows])
 
     def users(self, rows: Int[Tensor, " rows"], left_out: Int[Tensor, " rows"] | None = None) -> Cue:
-        """Cues of these users; with ``left_out`` each user's pool is without that one training item."""
-        if self.linear:
-            pooled: Tensor = self.projection(self.pooled[rows])
-        else:
-            # The pool's mean of every item's projection; absent items are not in the pool.
-            pooled = self.pool.propagate(self.projection(self.vectors)).index_select(0, rows)
-        counts = self.counts[rows]
-        if left_out is None:
-            return Cue(pooled, counts > 0)
-        item = self.items(left_out)
-        inside = item.present.float()
-        rest = counts - inside
-        without = (counts[:, None] * pooled - inside[:, None] * item.vectors) / rest.clamp(min=1)[:, None]
-        return Cue(without, rest > 0)
+        """Cues of these users; with ``left_out`` each user's pool is without that one training item.
 
-    def coherence(
-        self, rows: Int[Tensor, " rows"], left_out: Int[Tensor, " rows"] | None = None
-    ) -> Float[Tensor, " rows"]:
-        """Mean cosine between different items of each user's pool; 0 where fewer than two remain.
-
-        High where a user keeps to one look (or one kind of text). Uses unit vectors' sum s over n items:
-        (|s|^2 - n) / (n (n - 1)).
+        Coherence is the mean cosine between different items of the pool, 0 where fewer than two remain: high where
+        a user keeps to one look (or one kind of text). From the sum s of n unit vectors: (|s|^2 - n) / (n (n - 1)).
         """
         counts = self.counts[rows]
-        total = self.pooled[rows] * counts[:, None]
-        if left_out is not None:
-            inside = self.present[left_out].float()
-            total = total - inside[:, None] * self.vectors[left_out]
-            counts = counts - inside
-        mean = (total.pow(2).sum(1) - counts) / (counts * (counts - 1)).clamp(min=1)
-        return torch.where(counts >= 2, mean, torch.zeros_like(mean))
+        inside = None if left_out is None else self.present[left_out].float()
+        rest = counts if inside is None else counts - inside
+        total = coherence = None
+        if self.linear or self.coherent:
+            total = self.pooled.index_select(0, rows) * counts[:, None]
+            if left_out is not None and inside is not None:
+                total = total.addcmul_(self.vectors.index_select(0, left_out), inside[:, None], value=-1)
+        if total is not None and self.coherent:
+            mean = (total.pow(2).sum(1) - rest) / (rest * (rest - 1)).clamp(min=1)
+            coherence = torch.where(rest >= 2, mean, torch.zeros_like(mean))
+        if total is not None and self.linear:
+            pooled: Tensor = self.projection(total / rest.clamp(min=1)[:, None])
+        else:
+            pooled = self._pooled_afterwards(rows, counts, left_out, inside)
+        return Cue(pooled, rest > 0, coherence)
+
+    def _pooled_afterwards(
+        self, rows: Tensor, counts: Tensor, left_out: Tensor | None, inside: Tensor | None
+    ) -> Float[Tensor, "rows width"]:
+        """The pool's mean of every item's projection, where projecting does not commute with pooling."""
+        distinct, place = torch.unique(rows, return_inverse=True)
+        # Absent items are not in the pool.
+        projected = self.projection(self.vectors)
+        pooled = self.pool.propagate(projected, distinct).index_select(0, place)
+        if left_out is None or inside is None:
+            return pooled
+        total = counts[:, None] * pooled - inside[:, None] * projected.index_select(0, left_out)
+        mean: Tensor = total / (counts - inside).clamp(min=1)[:, None]
+        return mean
 
 
 def make_projection(width: int, config: MagnetConfig) -> nn.Module:

@@ -192,17 +192,22 @@ class Magnet(TrainableRecommender):
     def _mixed(
         self,
         z: Float[Tensor, "rows width"],
-        cues: list[Cue],
+        cues: Sequence[Cue],
         known: Tensor,
-        lengths: Float[Tensor, " parts"],
+        lengths: Float[Tensor, " parts"] | None,
         kept: Float[Tensor, "rows parts"],
     ) -> Float[Tensor, "experts rows width"]:
-        """x(w_e) of every expert; absent parts are left out and the others' shares scaled up (Eqs. 9, 10)."""
-        vectors = [
-            scaled_cue(cue.vectors, self.config.cue_scale, lengths[0], own)
-            for cue, own in zip(cues, lengths[1:], strict=True)
-        ]
-        parts = torch.stack([z, *(self.dropout(vector) for vector in vectors)], dim=1)
+        """x(w_e) of every expert; absent parts are left out and the others' shares scaled up (Eqs. 9, 10).
+
+        ``lengths`` are there where cues are scaled.
+        """
+        vectors = [cue.vectors for cue in cues]
+        if lengths is not None:
+            vectors = [
+                scaled_cue(vector, self.config.cue_scale, lengths[0], own)
+                for vector, own in zip(vectors, lengths[1:], strict=True)
+            ]
+        parts = torch.cat([z[:, None], self.dropout(torch.stack(vectors, dim=1))], dim=1)
         present = torch.stack([known, *(cue.present for cue in cues)], dim=1).float() * kept
         if self.fusion is not None:
             scaled = (
@@ -223,52 +228,57 @@ class Magnet(TrainableRecommender):
         kept.scatter_(1, draws.argmax(1, keepdim=True), 1.0)
         return kept
 
-    @staticmethod
-    def _lengths(z: Float[Tensor, "rows width"], cues: list[Cue], known: Tensor) -> Float[Tensor, " parts"]:
-        """Mean lengths of identities and of each cue over these rows."""
+    def _lengths(
+        self, z: Float[Tensor, "rows width"], cues: Sequence[Cue], known: Tensor
+    ) -> Float[Tensor, " parts"] | None:
+        """Mean lengths of identities and of each cue over these rows; none where cues are not scaled."""
+        if self.config.cue_scale == "none":
+            return None
         even = torch.ones(len(z), device=z.device)
         own = [mean_length(cue.vectors, cue.present, even) for cue in cues]
         return torch.stack([mean_length(z, known, even), *own])
 
     def loss_terms(self, batch: Batch) -> Step:
         """Algorithm 2, one step: all terms of Eq. (32) on one batch."""
-        config, n_users = self.config, self.users.num_embeddings
+        config, n_users, n_pairs = self.config, self.users.num_embeddings, len(batch)
         nodes = torch.cat([batch.users, batch.positives + n_users, batch.negatives + n_users])
+        # Ascending, so users come first; whatever a node needs is computed once, however often it occurs.
         rows, place = torch.unique(nodes, return_inverse=True)
+        n_distinct = int(torch.searchsorted(rows, n_users))
         plain, other = self._views(rows, self.augmented)
         z_rows = plain if other is None else (plain + other) / 2
         # Not z_rows[place]: the gradient of plain indexing is summed in whatever order the threads come.
         users, positives, negatives = z_rows.index_select(0, place).chunk(3)
         left_out = batch.positives if config.leave_one_out else None
         user_cues = [cue.users(batch.users, left_out) for cue in self._cue_list()]
-        known = self.user_known[batch.users]
-        kept = self._kept_parts(len(batch))
-        lengths = self._lengths(users, user_cues, known)
-        left = self.head.user_side(self._mixed(users, user_cues, known, lengths, kept))
-        user_part = self._user_logits(users, batch.users, left_out)
-        scores, gates, routings = [], [], []
-        for z, items in ((positives, batch.positives), (negatives, batch.negatives)):
-            cues = [cue.items(items) for cue in self._cue_list()]
-            if items is batch.positives:
-                # One measure for both: negatives are less popular and shorter, and a factor of their own would
-                # tell the model which is which.
-                lengths = self._lengths(z, cues, self.item_reached[items])
-            right = self.head.item_side(self._mixed(z, cues, self.item_reached[items], lengths, kept))
-            expert_scores = self.head.pair_scores(left, right)
-            if self.router is None or user_part is None:
-                scores.append(expert_scores[:, 0])
-                continue
-            logits = self.router.logits(user_part + self.router.item_part(z))
-            gate = sparse_gate(logits, config.experts_per_pair)
-            scores.append((gate * expert_scores).sum(1))
-            gates.append(gate)
-            routings.append(logits.softmax(1))
-        terms = {"bpr": bpr(scores[0], scores[1], batch.weights, config.bpr)}
+        known, kept = self.user_known[batch.users], self._kept_parts(n_pairs)
+        left = self.head.user_side(
+            self._mixed(users, user_cues, known, self._lengths(users, user_cues, known), kept)
+        )
+        # Positives and negatives go through together.
+        items, candidates = torch.cat([positives, negatives]), place[n_pairs:] - n_distinct
+        distinct = rows[n_distinct:] - n_users
+        item_cues = [cue.items(distinct).at(candidates) for cue in self._cue_list()]
+        reached = self.item_reached[distinct][candidates]
+        # One measure for both: negatives are less popular and shorter, and a factor of their own would tell the
+        # model which is which.
+        lengths = self._lengths(positives, [_first(cue, n_pairs) for cue in item_cues], reached[:n_pairs])
+        right = self.head.item_side(self._mixed(items, item_cues, reached, lengths, torch.cat([kept, kept])))
+        sides = (right[:, :n_pairs], right[:, n_pairs:])
+        expert_scores = torch.cat([self.head.pair_scores(left, side) for side in sides])
+        routing_terms: dict[str, Tensor] = {}
         facts: dict[str, float] = {}
-        if routings:
-            facts = self._add_routing_terms(terms, routings[0], gates[0])
+        scores = expert_scores[:, 0]
+        if self.router is not None:
+            user_part = self._user_logits(users, user_cues)
+            logits = self.router.logits(torch.cat([user_part, user_part]) + self.router.item_part(items))
+            gate = sparse_gate(logits, config.experts_per_pair)
+            scores = (gate * expert_scores).sum(1)
+            routing_terms, facts = self._routing_terms(logits[:n_pairs].softmax(1), gate[:n_pairs])
+        terms = {"bpr": bpr(scores[:n_pairs], scores[n_pairs:], batch.weights, config.bpr), **routing_terms}
         if other is not None and config.contrast:
-            terms["contrast"] = config.contrast * self._contrast(rows, plain, other, batch)
+            taken = torch.unique(place[n_pairs : 2 * n_pairs])
+            terms["contrast"] = config.contrast * self._contrast(plain, other, n_distinct, taken)
         if config.l2:
             terms["l2"] = config.l2 * self._l2(batch)
         return Step(terms, facts)
@@ -277,35 +287,35 @@ class Magnet(TrainableRecommender):
         return list(self.cues.children())  # type: ignore[arg-type]
 
     def _user_logits(
-        self, z: Float[Tensor, "rows width"], users: Int[Tensor, " rows"], left_out: Tensor | None
-    ) -> Float[Tensor, "rows inner"] | None:
-        if self.router is None:
-            return None
-        if self.config.router_input == "coherence":
-            coherence = [cue.coherence(users, left_out) for cue in self._cue_list()]
+        self, z: Float[Tensor, "rows width"], cues: Sequence[Cue]
+    ) -> Float[Tensor, "rows inner"]:
+        assert self.router is not None
+        coherence = [cue.coherence for cue in cues if cue.coherence is not None]
+        if coherence:
             z = torch.cat([z, torch.stack(coherence, dim=1)], dim=1)
         return self.router.user_part(z)
 
-    def _add_routing_terms(self, terms: dict[str, Tensor], routing: Tensor, gate: Tensor) -> dict[str, float]:
+    def _routing_terms(self, routing: Tensor, gate: Tensor) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Coverage and confidence on the positive pairs, weighed by stage and entropy (Algorithm 2, line 9)."""
         with torch.no_grad():
             facts = routing_facts(routing, gate)
         stage = self.stage
         cover, sharpen = stage_weights(stage.stage, facts["entropy"], self.config)
-        terms["coverage"] = cover * coverage_loss(batch_mean(routing))
-        terms["confidence"] = sharpen * confidence_loss(routing)
-        return {**facts, "stage": stage.stage, "window_count": stage.count}
+        terms = {
+            "coverage": cover * coverage_loss(batch_mean(routing)),
+            "confidence": sharpen * confidence_loss(routing),
+        }
+        return terms, {**facts, "stage": stage.stage, "window_count": stage.count}
 
-    def _contrast(self, rows: Tensor, plain: Tensor, other: Tensor, batch: Batch) -> Tensor:
-        """Eq. (28): each unique user and positive item of the batch should look alike in both views, both ways."""
-        n_users = self.users.num_embeddings
-        total = torch.zeros((), device=plain.device)
-        for nodes in (torch.unique(batch.users), torch.unique(batch.positives) + n_users):
-            at = torch.searchsorted(rows, nodes)
-            left, right = plain.index_select(0, at), other.index_select(0, at)
-            temperature = self.config.temperature
-            total = total + (info_nce(left, right, temperature) + info_nce(right, left, temperature)) / 2
-        return total
+    def _contrast(self, plain: Tensor, other: Tensor, n_users: int, items: Int[Tensor, " items"]) -> Tensor:
+        """Eq. (28): each unique user and positive item of the batch should look alike in both views, both ways.
+
+        The first ``n_users`` rows of the views are the users; ``items`` are the rows of the positive items.
+        """
+        temperature = self.config.temperature
+        users = info_nce(plain[:n_users], other[:n_users], temperature, both_ways=True)
+        left, right = plain.index_select(0, items), other.index_select(0, items)
+        return users + info_nce(left, right, temperature, both_ways=True)
 
     def _l2(self, batch: Batch) -> Tensor:
         if self.config.regulariser == "everything":
@@ -354,7 +364,7 @@ class Magnet(TrainableRecommender):
         item_cues = [cue.items(everything) for cue in self._cue_list()]
         coherence = None
         if self.config.router_input == "coherence":
-            coherence = torch.stack([cue.coherence(everyone) for cue in self._cue_list()], dim=1)
+            coherence = torch.stack([cue.coherence for cue in user_cues if cue.coherence is not None], dim=1)
         scorer = MagnetScorer(
             self.config,
             self.names,
@@ -378,6 +388,10 @@ class Magnet(TrainableRecommender):
             vectors = cue.vectors if self.config.router_input == "coherence" else None
             readers[name] = ContentReader(cue.scale, weights, vectors)
         return readers
+
+
+def _first(cue: Cue, n: int) -> Cue:
+    return Cue(cue.vectors[:n], cue.present[:n])
 
 
 def _augmented(train: Interactions, induced: InducedEdges) -> Graph:
