@@ -142,50 +142,54 @@ def _parts(matrix: Csr, dtype: torch.dtype) -> tuple[NDArray[Any], NDArray[Any],
     return matrix.starts.numpy(), matrix.columns.numpy(), matrix.values.to(dtype).numpy()
 
 
+def product(
+    matrix: Csr, table: Float[Tensor, "columns width"], rows: Int[Tensor, " chosen"] | None = None
+) -> Float[Tensor, "out width"]:
+    """``matrix @ table``, or only its given rows; not differentiable."""
+    table = table.detach().contiguous()
+    if table.is_cuda:
+        whole = matrix.as_torch @ table
+        return whole if rows is None else whole[rows]
+    out = torch.empty((matrix.n_rows if rows is None else len(rows), table.shape[1]), dtype=table.dtype)
+    parts = _parts(matrix, table.dtype)
+    follow_torch()
+    if rows is None:
+        _all_rows(matrix.bounds, *parts, table.numpy(), out.numpy())
+    else:
+        _some_rows(*parts, table.numpy(), rows.numpy(), out.numpy())
+    return out
+
+
+def product_of_rows_transposed(
+    matrix: Csr, transposed: Csr, table: Float[Tensor, "chosen width"], rows: Int[Tensor, " chosen"]
+) -> Float[Tensor, "columns width"]:
+    """``matrix[rows].T @ table`` for distinct rows: what a gradient of those rows sends back; not differentiable."""
+    table = table.detach().contiguous()
+    if table.is_cuda:
+        whole = table.new_zeros((matrix.n_rows, table.shape[1])).index_copy(0, rows, table)
+        return transposed.as_torch @ whole
+    out = torch.empty((matrix.n_columns, table.shape[1]), dtype=table.dtype)
+    # Each part searches every row for its columns: few parts, but enough for threads to level out.
+    per_column = transposed.starts.numpy()
+    bounds = _cut(per_column, np.linspace(0, per_column[-1], 4 * torch.get_num_threads() + 1))
+    follow_torch()
+    _spread_rows(bounds, *_parts(matrix, table.dtype), table.numpy(), rows.numpy(), out.numpy())
+    return out
+
+
 class _Multiply(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, table: Tensor, matrix: Csr, transposed: Csr) -> Tensor:
-        ctx.transposed = transposed
-        return _product(matrix, table)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return _product(ctx.transposed, grads[0]), None, None
-
-
-class _MultiplyRows(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, table: Tensor, matrix: Csr, transposed: Csr, rows: Tensor) -> Tensor:
+    def forward(ctx: Any, table: Tensor, matrix: Csr, transposed: Csr, rows: Tensor | None) -> Tensor:
         ctx.matrix, ctx.transposed, ctx.rows = matrix, transposed, rows
-        out = torch.empty((len(rows), table.shape[1]), dtype=table.dtype)
-        follow_torch()
-        _some_rows(
-            *_parts(matrix, table.dtype), table.detach().contiguous().numpy(), rows.numpy(), out.numpy()
-        )
-        return out
+        return product(matrix, table, rows)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        grad = grads[0].contiguous()
-        out = torch.empty((ctx.matrix.n_columns, grad.shape[1]), dtype=grad.dtype)
-        follow_torch()
-        # Each part searches every row for its columns: few parts, but enough for threads to level out.
-        per_column = ctx.transposed.starts.numpy()
-        bounds = _cut(per_column, np.linspace(0, per_column[-1], 4 * torch.get_num_threads() + 1))
-        _spread_rows(bounds, *_parts(ctx.matrix, grad.dtype), grad.numpy(), ctx.rows.numpy(), out.numpy())
-        return out, None, None, None
-
-
-def _product(matrix: Csr, table: Tensor) -> Tensor:
-    if table.is_cuda:
-        return matrix.as_torch @ table
-    table = table.detach().contiguous()
-    out = torch.empty((matrix.n_rows, table.shape[1]), dtype=table.dtype)
-    follow_torch()
-    _all_rows(matrix.bounds, *_parts(matrix, table.dtype), table.numpy(), out.numpy())
-    return out
+        if ctx.rows is None:
+            return product(ctx.transposed, grads[0]), None, None, None
+        back = product_of_rows_transposed(ctx.matrix, ctx.transposed, grads[0], ctx.rows)
+        return back, None, None, None
 
 
 def multiply(
@@ -199,12 +203,7 @@ def multiply(
     ``transposed`` is the matrix's transpose, which the backward pass multiplies by (the matrix itself when it
     is symmetric).
     """
-    if rows is None:
-        result: Tensor = _Multiply.apply(table, matrix, transposed)  # type: ignore[no-untyped-call]
-    elif table.is_cuda:
-        result = _Multiply.apply(table, matrix, transposed)[rows]  # type: ignore[no-untyped-call]
-    else:
-        result = _MultiplyRows.apply(table, matrix, transposed, rows)  # type: ignore[no-untyped-call]
+    result: Tensor = _Multiply.apply(table, matrix, transposed, rows)  # type: ignore[no-untyped-call]
     return result
 
 

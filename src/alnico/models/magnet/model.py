@@ -106,6 +106,7 @@ class Magnet(TrainableRecommender):
 
     def _add_presence(self, train: Interactions, induced: InducedEdges | None) -> None:
         known = torch.from_numpy(train.item_degrees > 0)
+        self.has_cold_items = not bool(known.all())
         reached = known.clone()
         if induced is not None:
             reached[torch.from_numpy(np.array(induced.items))] = True
@@ -170,8 +171,10 @@ class Magnet(TrainableRecommender):
     # -- Algorithm 1: from a pair to a score ---------------------------------------------------------
 
     def _identities(self) -> Float[Tensor, "nodes width"]:
-        # Items without training edges have no identity: whatever their row holds is never read.
-        items = self.items.weight * self.item_known[:, None]
+        items = self.items.weight
+        if self.has_cold_items:
+            # Items without training edges have no identity: whatever their row holds is never read.
+            items = items * self.item_known[:, None]
         return torch.cat([self.users.weight, items])
 
     def _views(
