@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from alnico.kernels.propagation import csr_from_edges, multiply, multiply_reference
+from alnico.kernels.propagation import columns_of_rows, csr_from_edges, multiply, multiply_reference
 
 
 @st.composite
@@ -151,6 +151,20 @@ def test_chosen_rows_have_the_bits_of_the_whole_product():
     table = torch.linspace(-1, 2, 9).reshape(3, 3)
     whole = multiply(matrix, table, transposed)
     assert torch.equal(multiply(matrix, table, transposed, torch.tensor([1, 0])), whole[[1, 0]])
+
+
+def test_columns_of_rows_by_hand():
+    # Node 0 names 5 and 9, node 1 names 5, node 2 nothing; 20 columns.
+    rows, columns = np.array([0, 0, 1]), np.array([5, 9, 5])
+    matrix = csr_from_edges(rows, columns, np.ones(3, np.float32), (3, 20))
+    own = torch.tensor([0, 1])
+    assert columns_of_rows(matrix, own, torch.tensor([2, 9])).tolist() == [2, 5, 9]
+    assert columns_of_rows(matrix, torch.tensor([2]), torch.tensor([7])).tolist() == [7]
+
+
+def test_columns_of_rows_are_not_sought_where_they_may_be_half_of_all():
+    matrix, _ = small_pair()
+    assert columns_of_rows(matrix, torch.tensor([1]), torch.tensor([1])) is None
 
 
 def test_a_table_that_is_not_contiguous_is_read_correctly():

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import worlds
-from alnico.graphs.graph import symmetric_graph
+from alnico.graphs.graph import Graph, symmetric_graph
+from alnico.kernels.propagation import csr_from_edges
 from alnico.nn.propagation import light_propagate, xavier_table
 
 
@@ -19,7 +20,7 @@ def test_two_hops_on_a_path_of_three_nodes_by_hand():
     # Layer 2: user (2 sqrt 2 + 2 sqrt 2) / sqrt 2 = 4, items sqrt 2 / sqrt 2 = 1 each.
     root = math.sqrt(2)
     expected = [[(4 + root + 4) / 3], [(2 + 2 * root + 1) / 3], [(0 + 2 * root + 1) / 3]]
-    torch.testing.assert_close(light_propagate(graph, table, 2), torch.tensor(expected))
+    torch.testing.assert_close(light_propagate([graph] * 2, table), torch.tensor(expected))
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
@@ -30,7 +31,7 @@ def test_propagation_is_the_mean_of_powers(layers):
     matrix = graph.propagate(torch.eye(27)).double()
     powers = [torch.linalg.matrix_power(matrix, layer) @ table.double() for layer in range(layers + 1)]
     expected = torch.stack(powers).mean(0).float()
-    torch.testing.assert_close(light_propagate(graph, table, layers), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(light_propagate([graph] * layers, table), expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
@@ -41,19 +42,66 @@ def test_chosen_rows_have_the_values_and_gradients_of_the_whole(layers):
     rows = torch.tensor([3, 26, 0, 14])
     weights = torch.linspace(-1, 1, 16).reshape(4, 4)
     some, whole = start.clone().requires_grad_(), start.clone().requires_grad_()
-    chosen = light_propagate(graph, some, layers, rows)
-    full = light_propagate(graph, whole, layers)[rows]
+    chosen = light_propagate([graph] * layers, some, rows)
+    full = light_propagate([graph] * layers, whole)[rows]
     torch.testing.assert_close(chosen, full)
     (chosen * weights).sum().backward()
     (full * weights).sum().backward()
     torch.testing.assert_close(some.grad, whole.grad)
 
 
+def thin_graphs(layers):
+    """Different directed graphs over 200 nodes, about one edge per node: two hops reach a small part."""
+    graphs = []
+    for seed in range(layers):
+        rng = np.random.default_rng(seed)
+        places = rng.choice(200 * 200, 200, replace=False)
+        values = rng.standard_normal(200).astype(np.float32)
+        rows, columns = places // 200, places % 200
+        graphs.append(
+            Graph(
+                csr_from_edges(rows, columns, values, (200, 200)),
+                csr_from_edges(columns, rows, values, (200, 200)),
+                "none",
+            )
+        )
+    return graphs
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2, 3])
+@pytest.mark.parametrize("chosen", [None, [17, 3, 150], range(0, 200, 2)], ids=["all", "few", "half"])
+def test_a_graph_of_its_own_for_each_hop_agrees_with_dense_matrices(layers, chosen):
+    graphs = thin_graphs(layers)
+    rows = None if chosen is None else torch.tensor(list(chosen))
+    start = torch.from_numpy(np.random.default_rng(9).standard_normal((200, 3)).astype(np.float32))
+    fast, plain = start.clone().requires_grad_(), start.clone().requires_grad_()
+    found = light_propagate(graphs, fast, rows)
+    layer, total = plain, plain
+    for graph in graphs:
+        layer = graph.matrix.as_torch.to_dense() @ layer
+        total = total + layer
+    expected = total / (layers + 1)
+    expected = expected if rows is None else expected[rows]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    weights = torch.linspace(-1, 1, expected.numel()).reshape(expected.shape)
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(fast.grad, plain.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_a_second_derivative_is_refused_instead_of_wrong():
+    table = torch.ones(200, 3, requires_grad=True)
+    loss = light_propagate(thin_graphs(1), table).pow(2).sum()
+    (gradient,) = torch.autograd.grad(loss, table, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
 def test_a_node_without_edges_keeps_its_first_layer():
     graph = symmetric_graph(np.array([0]), np.array([0]), 2, 1)
     table = torch.tensor([[1.0], [6.0], [3.0]])
     # Node 1 has no edge: its mean over layers 0 to 2 is a third of its own row.
-    assert light_propagate(graph, table, 2)[1].item() == 2
+    assert light_propagate([graph] * 2, table)[1].item() == 2
 
 
 def test_tables_start_by_the_law_of_glorot():

@@ -131,6 +131,14 @@ def _spread_rows(bounds, starts, columns, values, grads, rows, out):
                 entry += 1
 
 
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _mark_columns(starts, columns, rows, mark):
+    for row in rows:
+        for entry in range(starts[row], starts[row + 1]):
+            mark[columns[entry]] = True
+
+
 def _cut(starts: NDArray[np.int64], at: NDArray[np.float64]) -> NDArray[np.int64]:
     """The first row that begins at or after each of these entries; the last is the number of rows."""
     bounds = np.searchsorted(starts, at).astype(np.int64)
@@ -158,6 +166,22 @@ def product(
     else:
         _some_rows(*parts, table.numpy(), rows.numpy(), out.numpy())
     return out
+
+
+def columns_of_rows(
+    matrix: Csr, rows: Int[Tensor, " chosen"], also: Int[Tensor, " more"]
+) -> Int[Tensor, " columns"] | None:
+    """The distinct columns, ascending, that these rows have entries in, ``also`` among them.
+
+    None where they may well be half of all columns or more: then nothing is gained by knowing which.
+    """
+    entries = int((matrix.starts[rows + 1] - matrix.starts[rows]).sum())
+    if 2 * (entries + len(also)) >= matrix.n_columns:
+        return None
+    mark = np.zeros(matrix.n_columns, np.bool_)
+    mark[also.numpy()] = True
+    _mark_columns(matrix.starts.numpy(), matrix.columns.numpy(), rows.numpy(), mark)
+    return torch.from_numpy(np.flatnonzero(mark))
 
 
 def product_of_rows_transposed(

@@ -54,7 +54,7 @@ class LightGcn(TrainableRecommender):
         n_users = self.users.num_embeddings
         nodes = torch.cat([batch.users, batch.positives + n_users, batch.negatives + n_users])
         rows, place = torch.unique(nodes, return_inverse=True)
-        final = light_propagate(self.graph, self._table(), self.config.layers, rows)
+        final = light_propagate([self.graph] * self.config.layers, self._table(), rows)
         # Not final[place]: the gradient of plain indexing is summed in whatever order the threads come.
         final = final.index_select(0, place)
         users, positives, negatives = final.chunk(3)
@@ -64,6 +64,6 @@ class LightGcn(TrainableRecommender):
 
     @torch.no_grad()
     def scorer(self) -> DotScorer:
-        final = light_propagate(self.graph, self._table(), self.config.layers)
+        final = light_propagate([self.graph] * self.config.layers, self._table())
         n_users = self.users.num_embeddings
         return frozen_dot(final[:n_users], final[n_users:])

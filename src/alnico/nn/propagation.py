@@ -1,5 +1,6 @@
 """Linear propagation of embeddings, without weights or non-linearities."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,63 +9,76 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from alnico.graphs.graph import Graph
-from alnico.kernels.propagation import product, product_of_rows_transposed
+from alnico.kernels.propagation import columns_of_rows, product, product_of_rows_transposed
 
 
 class _LightPropagate(torch.autograd.Function):
     """All hops in one: no layer is kept for the way back, and rows' gradients are added where they belong."""
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, graph: Graph, layers: int, rows: Tensor | None) -> Tensor:
-        ctx.graph, ctx.layers, ctx.rows = graph, layers, rows
-        hop = table
+    def forward(ctx: Any, table: Tensor, hops: tuple[Graph, ...], rows: Tensor | None) -> Tensor:
+        ctx.hops, ctx.rows, ctx.n_rows = hops, rows, len(table)
+        ctx.needed = needed = _needed(hops, rows)
         total = table.clone() if rows is None else table.index_select(0, rows)
-        for layer in range(1, layers + 1):
-            if rows is None:
-                hop = product(graph.matrix, hop)
-                total += hop
-            elif layer == layers:
-                total += product(graph.matrix, hop, rows)
-            else:
-                hop = product(graph.matrix, hop)
-                total += hop.index_select(0, rows)
-        return total.div_(layers + 1)
+        layer = table
+        for number, (graph, own) in enumerate(zip(hops, needed, strict=True), start=1):
+            gathered = product(graph.matrix, layer, own)
+            if rows is None or number == len(hops):
+                total += gathered
+            if number < len(hops):
+                # Rows that were left out are never read.
+                layer = gathered if own is None else torch.empty_like(table).index_copy_(0, own, gathered)
+                if rows is not None:
+                    total += layer.index_select(0, rows)
+        return total.div_(len(hops) + 1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        graph, rows = ctx.graph, ctx.rows
-        own = grads[0] / (ctx.layers + 1)
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        rows, own = ctx.rows, grads[0] / (len(ctx.hops) + 1)
         if rows is None:
-            total = own
-            for _ in range(ctx.layers):
+            total = own.clone()
+            for graph in reversed(ctx.hops):
                 total = product(graph.transposed, total).add_(own)
-            return total, None, None, None
-        if not ctx.layers:
-            empty = own.new_zeros((graph.shape[1], own.shape[1]))
-            return empty.index_copy_(0, rows, own), None, None, None
-        total = product_of_rows_transposed(graph.matrix, graph.transposed, own, rows)
-        for _ in range(ctx.layers - 1):
+            return total, None, None
+        total = own.new_zeros((ctx.n_rows, own.shape[1])).index_copy_(0, rows, own)
+        for graph, chosen in zip(reversed(ctx.hops), reversed(ctx.needed), strict=True):
+            if chosen is None:
+                total = product(graph.transposed, total)
+            else:
+                some = total.index_select(0, chosen)
+                total = product_of_rows_transposed(graph.matrix, graph.transposed, some, chosen)
             # Rows are distinct, so each is added to once.
-            total = product(graph.transposed, total.index_add_(0, rows, own))
-        return total.index_add_(0, rows, own), None, None, None
+            total.index_add_(0, rows, own)
+        return total, None, None
+
+
+def _needed(hops: Sequence[Graph], rows: Tensor | None) -> list[Tensor | None]:
+    """For each hop the rows of its result that anything later reads; none where that would be about all of them."""
+    needed: list[Tensor | None] = [None] * len(hops)
+    own = rows
+    for number in range(len(hops) - 1, -1, -1):
+        if own is None:
+            break
+        needed[number] = own
+        own = None if own.is_cuda else columns_of_rows(hops[number].matrix, own, own)
+    return needed
 
 
 def light_propagate(
-    graph: Graph,
+    hops: Sequence[Graph],
     table: Float[Tensor, "nodes width"],
-    layers: int,
     rows: Int[Tensor, " chosen"] | None = None,
 ) -> Float[Tensor, "out width"]:
-    """The mean of layers 0 to ``layers``, each the graph's one-hop sum of the one before.
+    """The mean of the layers: the table, and after each of ``hops`` that graph's one-hop sum of the layer before.
 
-    With distinct ``rows`` only their means are computed; the last hop then reads just what they need, and the
-    values are those of the full computation.
+    With distinct ``rows`` only their means are computed; earlier hops then compute just what later ones read, and
+    the values are those of the full computation.
 
     Implements: Eq. (4), Eq. (5). Source: He et al., LightGCN, SIGIR 2020.
     """
-    here = graph.on(table.device)
-    result: Tensor = _LightPropagate.apply(table, here, layers, rows)  # type: ignore[no-untyped-call]
+    here = tuple(graph.on(table.device) for graph in hops)
+    result: Tensor = _LightPropagate.apply(table, here, rows)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -315,16 +315,47 @@ def test_gradients_have_the_same_bits_each_time_on_several_threads(settings):
 def test_a_cap_thins_the_training_graph_anew_each_epoch_and_leaves_evaluation_alone():
     model, data = built({"induced_cap": 1})
     before = model.scorer().scores(torch.arange(12))
-    full = model.full_augmented.n_entries
+    full = model.augmented.n_entries
     columns = []
     for epoch in (1, 2):
         model.begin_epoch(epoch, np.random.default_rng(epoch))
         # Each edge is stored twice; every one of the 12 users has a pool here.
-        assert model.augmented.n_entries == 2 * (len(data.interactions) + 12)
-        columns.append(model.augmented.matrix.columns)
-    assert model.full_augmented.n_entries == full > model.augmented.n_entries
+        (graph, *rest) = model.hops.augmented
+        assert all(hop is graph for hop in rest)
+        assert graph.n_entries == 2 * (len(data.interactions) + 12) < full
+        columns.append(graph.matrix.columns)
+    assert model.augmented.n_entries == full
     assert not torch.equal(*columns)
     assert torch.equal(model.scorer().scores(torch.arange(12)), before)
+
+
+@pytest.mark.parametrize("views", ["single", "dual"])
+def test_a_fanout_bounds_every_nodes_neighbours_anew_per_layer_and_leaves_evaluation_alone(views):
+    model, data = built({"fanout": 2, "views": views, "layers": 2})
+    before = model.scorer().scores(torch.arange(12))
+    drawn = []
+    for epoch in (1, 2):
+        model.begin_epoch(epoch, np.random.default_rng(epoch))
+        for hops, whole in ((model.hops.observed, model.observed), (model.hops.augmented, model.augmented)):
+            for hop in hops or ():
+                wanted = whole.matrix.starts.diff().clamp(max=2)
+                assert torch.equal(hop.matrix.starts.diff(), wanted)
+                drawn.append(hop.matrix.columns.tolist())
+    # Each layer of each view of each epoch has a draw of its own.
+    assert len({tuple(columns) for columns in drawn}) == len(drawn) == (4 if views == "single" else 8)
+    assert torch.equal(model.scorer().scores(torch.arange(12)), before)
+    model.loss_terms(worlds.random_batch(data.interactions, 8, 0)).terms["bpr"].backward()
+    assert model.users.weight.grad.abs().sum() > 0
+
+
+def test_a_fanout_that_spares_nobody_changes_nothing():
+    losses = []
+    for fanout in (None, 100):
+        model, data = built({"fanout": fanout})
+        model.begin_epoch(1, np.random.default_rng(0))
+        step = model.eval().loss_terms(worlds.random_batch(data.interactions, 8, 0))
+        losses.append(step.terms["bpr"].item())
+    assert losses[0] == losses[1]
 
 
 def test_the_controller_counts_what_it_observes_and_its_state_is_saved_with_the_weights():

@@ -58,7 +58,10 @@ class MagnetConfig(ModelConfig):
     """Whether induced edges and modality dropout are scaled by how far content foretells hidden training items
     (``alnico.graphs.evidence``): fully where it does, not at all where it says nothing."""
     induced_cap: PositiveInt | None = None
-    """F, induced edges per user drawn anew each epoch; none keeps all. Evaluation uses all."""
+    """Induced edges per user, drawn anew each epoch; none keeps all. Evaluation uses all."""
+    fanout: PositiveInt | None = None
+    """F, neighbours per node and layer, of any kind and in any view, drawn anew each epoch; none takes all. What is
+    gathered from them is scaled up to what all would give on average. Evaluation uses all."""
 
     projection: Literal["linear", "mlp"] = "linear"
     """How raw vectors become cues (Eq. 7)."""

@@ -1,6 +1,7 @@
 """MAGNET: two graph views, modality cues, template experts, a sparse router, and training in two stages."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from alnico.graphs.augment import InducedEdges, induce_edges
 from alnico.graphs.content import nearest_neighbours
 from alnico.graphs.evidence import content_evidence
 from alnico.graphs.graph import Graph, symmetric_graph
+from alnico.graphs.sampling import sample_neighbours
 from alnico.models.magnet.config import MagnetConfig
 from alnico.models.magnet.cues import Cue, ModalityCues, mean_length, scaled_cue
 from alnico.models.magnet.heads import make_head
@@ -27,6 +29,26 @@ from alnico.nn.seeding import seeded
 
 FINISHED = ("head.", "router.", "fusion")
 """Beginnings of the names of parameters that a finished model carries."""
+
+
+@dataclass(frozen=True)
+class Hops:
+    """The graph of each hop, per view; without induced edges there is one view."""
+
+    observed: Sequence[Graph]
+    augmented: Sequence[Graph] | None
+
+    @classmethod
+    def full(cls, observed: Graph, augmented: Graph | None, layers: int) -> "Hops":
+        """Every hop over all neighbours."""
+        return cls([observed] * layers, None if augmented is None else [augmented] * layers)
+
+    def sampled(self, fanout: int, rng: np.random.Generator) -> "Hops":
+        """Every hop over at most ``fanout`` neighbours per node, each drawn for itself."""
+        observed = [sample_neighbours(graph, fanout, rng) for graph in self.observed]
+        if self.augmented is None:
+            return Hops(observed, None)
+        return Hops(observed, [sample_neighbours(graph, fanout, rng) for graph in self.augmented])
 
 
 class Magnet(TrainableRecommender):
@@ -66,8 +88,8 @@ class Magnet(TrainableRecommender):
         self.names = tuple(cues)
         self.observed = observed
         self.induced = induced
-        self.augmented = observed if induced is None else _augmented(train, induced)
-        self.full_augmented = self.augmented
+        self.augmented = None if induced is None else _augmented(train, induced)
+        self.hops = Hops.full(observed, self.augmented, config.layers)
         self.users = xavier_table(train.n_users, config.width)
         self.items = xavier_table(train.n_items, config.width)
         self.cues = nn.ModuleDict({f"cue_{number}": cue for number, cue in enumerate(cues.values())})
@@ -147,10 +169,13 @@ class Magnet(TrainableRecommender):
     # -- graphs and stages -------------------------------------------------------------------------
 
     def begin_epoch(self, epoch: int, rng: np.random.Generator) -> None:
-        """Draw this epoch's induced edges where a cap is set; evaluation always uses all."""
-        if self.induced is not None and self.config.induced_cap is not None:
-            some = self.induced.capped(self.config.induced_cap, rng)
-            self.augmented = _augmented(self.train_set, some)
+        """Draw this epoch's induced edges and neighbours where that is asked for; evaluation always uses all."""
+        config, augmented = self.config, self.augmented
+        if self.induced is not None and config.induced_cap is not None:
+            augmented = _augmented(self.train_set, self.induced.capped(config.induced_cap, rng))
+        self.hops = Hops.full(self.observed, augmented, config.layers)
+        if config.fanout is not None:
+            self.hops = self.hops.sampled(config.fanout, rng)
 
     @property
     def stage(self) -> StageState:
@@ -178,13 +203,11 @@ class Magnet(TrainableRecommender):
         return torch.cat([self.users.weight, items])
 
     def _views(
-        self, rows: Int[Tensor, " rows"] | None, augmented: Graph
+        self, rows: Int[Tensor, " rows"] | None, hops: "Hops"
     ) -> tuple[Float[Tensor, "out width"], Float[Tensor, "out width"] | None]:
         table = self._identities()
-        plain = light_propagate(self.observed, table, self.config.layers, rows)
-        if self.induced is None:
-            return plain, None
-        return plain, light_propagate(augmented, table, self.config.layers, rows)
+        plain = light_propagate(hops.observed, table, rows)
+        return plain, None if hops.augmented is None else light_propagate(hops.augmented, table, rows)
 
     def templates(self) -> Float[Tensor, "experts parts"]:
         """The share of each part in each expert."""
@@ -248,7 +271,7 @@ class Magnet(TrainableRecommender):
         # Ascending, so users come first; whatever a node needs is computed once, however often it occurs.
         rows, place = torch.unique(nodes, return_inverse=True)
         n_distinct = int(torch.searchsorted(rows, n_users))
-        plain, other = self._views(rows, self.augmented)
+        plain, other = self._views(rows, self.hops)
         z_rows = plain if other is None else (plain + other) / 2
         # Not z_rows[place]: the gradient of plain indexing is summed in whatever order the threads come.
         users, positives, negatives = z_rows.index_select(0, place).chunk(3)
@@ -357,7 +380,7 @@ class Magnet(TrainableRecommender):
     def scorer(self) -> MagnetScorer:
         was_training = self.training
         self.eval()
-        plain, other = self._views(None, self.full_augmented)
+        plain, other = self._views(None, Hops.full(self.observed, self.augmented, self.config.layers))
         z = plain if other is None else (plain + other) / 2
         n_users = self.users.num_embeddings
         users, items = z[:n_users], z[n_users:]
