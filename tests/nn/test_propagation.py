@@ -9,7 +9,7 @@ import torch
 import worlds
 from alnico.graphs.graph import Graph, symmetric_graph
 from alnico.kernels.propagation import csr_from_edges
-from alnico.nn.propagation import light_propagate, xavier_table
+from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
 
 
 def test_two_hops_on_a_path_of_three_nodes_by_hand():
@@ -42,7 +42,8 @@ def test_chosen_rows_have_the_values_and_gradients_of_the_whole(layers):
     rows = torch.tensor([3, 26, 0, 14])
     weights = torch.linspace(-1, 1, 16).reshape(4, 4)
     some, whole = start.clone().requires_grad_(), start.clone().requires_grad_()
-    chosen = light_propagate([graph] * layers, some, rows)
+    chosen, first = light_propagate_rows([graph] * layers, some, rows)
+    assert torch.equal(first, start[rows])
     full = light_propagate([graph] * layers, whole)[rows]
     torch.testing.assert_close(chosen, full)
     (chosen * weights).sum().backward()
@@ -75,7 +76,10 @@ def test_a_graph_of_its_own_for_each_hop_agrees_with_dense_matrices(layers, chos
     rows = None if chosen is None else torch.tensor(list(chosen))
     start = torch.from_numpy(np.random.default_rng(9).standard_normal((200, 3)).astype(np.float32))
     fast, plain = start.clone().requires_grad_(), start.clone().requires_grad_()
-    found = light_propagate(graphs, fast, rows)
+    first = start if rows is None else start[rows]
+    found = light_propagate(graphs, fast)
+    if rows is not None:
+        found, first = light_propagate_rows(graphs, fast, rows)
     layer, total = plain, plain
     for graph in graphs:
         layer = graph.matrix.as_torch.to_dense() @ layer
@@ -84,17 +88,18 @@ def test_a_graph_of_its_own_for_each_hop_agrees_with_dense_matrices(layers, chos
     expected = expected if rows is None else expected[rows]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     weights = torch.linspace(-1, 1, expected.numel()).reshape(expected.shape)
-    (found * weights).sum().backward()
-    (expected * weights).sum().backward()
+    own = plain if rows is None else plain[rows]
+    (found * weights + (0 if rows is None else first.pow(2))).sum().backward()
+    (expected * weights + (0 if rows is None else own.pow(2))).sum().backward()
     torch.testing.assert_close(fast.grad, plain.grad, atol=1e-5, rtol=1e-5)
 
 
 def test_a_second_derivative_is_refused_instead_of_wrong():
-    table = torch.ones(200, 3, requires_grad=True)
-    loss = light_propagate(thin_graphs(1), table).pow(2).sum()
-    (gradient,) = torch.autograd.grad(loss, table, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+    table, graphs = torch.ones(200, 3, requires_grad=True), thin_graphs(1)
+    for found in (light_propagate(graphs, table), light_propagate_rows(graphs, table, torch.tensor([3]))[0]):
+        (gradient,) = torch.autograd.grad(found.pow(2).sum(), table, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            gradient.sum().backward()
 
 
 def test_a_node_without_edges_keeps_its_first_layer():

@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.graphs.graph import Graph, symmetric_graph
 from alnico.nn.losses import bpr, unsquared_l2
-from alnico.nn.propagation import light_propagate, xavier_table
+from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
 from alnico.nn.seeding import seeded
 from alnico.scorers import DotScorer, frozen_dot
 
@@ -54,12 +54,11 @@ class LightGcn(TrainableRecommender):
         n_users = self.users.num_embeddings
         nodes = torch.cat([batch.users, batch.positives + n_users, batch.negatives + n_users])
         rows, place = torch.unique(nodes, return_inverse=True)
-        final = light_propagate([self.graph] * self.config.layers, self._table(), rows)
+        final, first = light_propagate_rows([self.graph] * self.config.layers, self._table(), rows)
         # Not final[place]: the gradient of plain indexing is summed in whatever order the threads come.
-        final = final.index_select(0, place)
-        users, positives, negatives = final.chunk(3)
+        users, positives, negatives = final.index_select(0, place).chunk(3)
         ranking = bpr((users * positives).sum(1), (users * negatives).sum(1), batch.weights)
-        ego = (self.users(batch.users), self.items(batch.positives), self.items(batch.negatives))
+        ego = first.index_select(0, place).chunk(3)
         return Step({"bpr": ranking, "l2": self.config.l2 * unsquared_l2(*ego)})
 
     @torch.no_grad()

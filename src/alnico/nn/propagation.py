@@ -16,47 +16,69 @@ class _LightPropagate(torch.autograd.Function):
     """All hops in one: no layer is kept for the way back, and rows' gradients are added where they belong."""
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, hops: tuple[Graph, ...], rows: Tensor | None) -> Tensor:
+    def forward(ctx: Any, table: Tensor, hops: tuple[Graph, ...]) -> Tensor:
+        ctx.hops = hops
+        total, layer = table.clone(), table
+        for graph in hops:
+            layer = product(graph.matrix, layer)
+            total += layer
+        return total.div_(len(hops) + 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        own = grads[0] / (len(ctx.hops) + 1)
+        total = own.clone()
+        for graph in reversed(ctx.hops):
+            total = product(graph.transposed, total).add_(own)
+        return total, None
+
+
+class _LightPropagateRows(torch.autograd.Function):
+    """The same for some rows; gives their rows of the table too, whose gradient then costs nothing extra."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, hops: tuple[Graph, ...], rows: Tensor) -> tuple[Tensor, Tensor]:
         ctx.hops, ctx.rows, ctx.n_rows = hops, rows, len(table)
         ctx.needed = needed = _needed(hops, rows)
-        total = table.clone() if rows is None else table.index_select(0, rows)
-        layer = table
+        first = table.index_select(0, rows)
+        total, layer = first.clone(), table
         for number, (graph, own) in enumerate(zip(hops, needed, strict=True), start=1):
-            gathered = product(graph.matrix, layer, own)
-            if rows is None or number == len(hops):
-                total += gathered
-            if number < len(hops):
+            layer = product(graph.matrix, layer, own)
+            if number == len(hops):
+                total += layer
+                break
+            if own is not None:
                 # Rows that were left out are never read.
-                layer = gathered if own is None else torch.empty_like(table).index_copy_(0, own, gathered)
-                if rows is not None:
-                    total += layer.index_select(0, rows)
-        return total.div_(len(hops) + 1)
+                layer = torch.empty_like(table).index_copy_(0, own, layer)
+            total += layer.index_select(0, rows)
+        return total.div_(len(hops) + 1), first
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         rows, own = ctx.rows, grads[0] / (len(ctx.hops) + 1)
-        if rows is None:
-            total = own.clone()
-            for graph in reversed(ctx.hops):
-                total = product(graph.transposed, total).add_(own)
-            return total, None, None
-        total = own.new_zeros((ctx.n_rows, own.shape[1])).index_copy_(0, rows, own)
+        total: Tensor | None = None
         for graph, chosen in zip(reversed(ctx.hops), reversed(ctx.needed), strict=True):
+            if total is None:
+                total = product_of_rows_transposed(graph.matrix, graph.transposed, own, rows)
+                continue
+            # Rows are distinct, so each is added to once.
+            total.index_add_(0, rows, own)
             if chosen is None:
                 total = product(graph.transposed, total)
             else:
                 some = total.index_select(0, chosen)
                 total = product_of_rows_transposed(graph.matrix, graph.transposed, some, chosen)
-            # Rows are distinct, so each is added to once.
-            total.index_add_(0, rows, own)
-        return total, None, None
+        if total is None:
+            total = own.new_zeros((ctx.n_rows, own.shape[1]))
+        return total.index_add_(0, rows, own + grads[1]), None, None
 
 
-def _needed(hops: Sequence[Graph], rows: Tensor | None) -> list[Tensor | None]:
+def _needed(hops: Sequence[Graph], rows: Tensor) -> list[Tensor | None]:
     """For each hop the rows of its result that anything later reads; none where that would be about all of them."""
     needed: list[Tensor | None] = [None] * len(hops)
-    own = rows
+    own: Tensor | None = rows
     for number in range(len(hops) - 1, -1, -1):
         if own is None:
             break
@@ -66,20 +88,28 @@ def _needed(hops: Sequence[Graph], rows: Tensor | None) -> list[Tensor | None]:
 
 
 def light_propagate(
-    hops: Sequence[Graph],
-    table: Float[Tensor, "nodes width"],
-    rows: Int[Tensor, " chosen"] | None = None,
-) -> Float[Tensor, "out width"]:
+    hops: Sequence[Graph], table: Float[Tensor, "nodes width"]
+) -> Float[Tensor, "nodes width"]:
     """The mean of the layers: the table, and after each of ``hops`` that graph's one-hop sum of the layer before.
-
-    With distinct ``rows`` only their means are computed; earlier hops then compute just what later ones read, and
-    the values are those of the full computation.
 
     Implements: Eq. (4), Eq. (5). Source: He et al., LightGCN, SIGIR 2020.
     """
     here = tuple(graph.on(table.device) for graph in hops)
-    result: Tensor = _LightPropagate.apply(table, here, rows)  # type: ignore[no-untyped-call]
+    result: Tensor = _LightPropagate.apply(table, here)  # type: ignore[no-untyped-call]
     return result
+
+
+def light_propagate_rows(
+    hops: Sequence[Graph], table: Float[Tensor, "nodes width"], rows: Int[Tensor, " chosen"]
+) -> tuple[Float[Tensor, "chosen width"], Float[Tensor, "chosen width"]]:
+    """Distinct rows of ``light_propagate``, and the same rows of ``table``.
+
+    The values are those of the full computation, but the last hop computes these rows only, and earlier ones what
+    later ones read.
+    """
+    here = tuple(graph.on(table.device) for graph in hops)
+    means, first = _LightPropagateRows.apply(table, here, rows)  # type: ignore[no-untyped-call]
+    return means, first
 
 
 def xavier_table(n_rows: int, width: int, law: str = "uniform") -> torch.nn.Embedding:

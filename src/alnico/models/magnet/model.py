@@ -24,7 +24,7 @@ from alnico.models.magnet.scorer import ContentReader, MagnetScorer, Side
 from alnico.models.magnet.stages import StageState, after_epoch, after_step, initial_state, stage_weights
 from alnico.models.magnet.templates import expert_pool, renormalised, template_table
 from alnico.nn.losses import bpr, info_nce
-from alnico.nn.propagation import light_propagate, xavier_table
+from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
 from alnico.nn.seeding import seeded
 
 FINISHED = ("head.", "router.", "fusion")
@@ -202,13 +202,6 @@ class Magnet(TrainableRecommender):
             items = items * self.item_known[:, None]
         return torch.cat([self.users.weight, items])
 
-    def _views(
-        self, rows: Int[Tensor, " rows"] | None, hops: "Hops"
-    ) -> tuple[Float[Tensor, "out width"], Float[Tensor, "out width"] | None]:
-        table = self._identities()
-        plain = light_propagate(hops.observed, table, rows)
-        return plain, None if hops.augmented is None else light_propagate(hops.augmented, table, rows)
-
     def templates(self) -> Float[Tensor, "experts parts"]:
         """The share of each part in each expert."""
         if self.template_logits is not None:
@@ -271,7 +264,11 @@ class Magnet(TrainableRecommender):
         # Ascending, so users come first; whatever a node needs is computed once, however often it occurs.
         rows, place = torch.unique(nodes, return_inverse=True)
         n_distinct = int(torch.searchsorted(rows, n_users))
-        plain, other = self._views(rows, self.hops)
+        table = self._identities()
+        plain, first = light_propagate_rows(self.hops.observed, table, rows)
+        other = None
+        if self.hops.augmented is not None:
+            other, _ = light_propagate_rows(self.hops.augmented, table, rows)
         z_rows = plain if other is None else (plain + other) / 2
         # Not z_rows[place]: the gradient of plain indexing is summed in whatever order the threads come.
         users, positives, negatives = z_rows.index_select(0, place).chunk(3)
@@ -306,7 +303,7 @@ class Magnet(TrainableRecommender):
             taken = torch.unique(place[n_pairs : 2 * n_pairs])
             terms["contrast"] = config.contrast * self._contrast(plain, other, n_distinct, taken)
         if config.l2:
-            terms["l2"] = config.l2 * self._l2(batch)
+            terms["l2"] = config.l2 * self._l2(first.index_select(0, place))
         return Step(terms, facts)
 
     def _cue_list(self) -> list[ModalityCues]:
@@ -343,11 +340,11 @@ class Magnet(TrainableRecommender):
         left, right = plain.index_select(0, items), other.index_select(0, items)
         return users + info_nce(left, right, temperature, both_ways=True)
 
-    def _l2(self, batch: Batch) -> Tensor:
+    def _l2(self, identities: Float[Tensor, "three_per_pair width"]) -> Tensor:
+        """Squares of all parameters, or of the identities of the batch's users and items, per pair."""
         if self.config.regulariser == "everything":
             return torch.stack([parameter.pow(2).sum() for parameter in self.parameters()]).sum()
-        identities = (self.users(batch.users), self.items(batch.positives), self.items(batch.negatives))
-        return torch.stack([table.pow(2).sum() for table in identities]).sum() / len(batch)
+        return 3 * batch_mean(identities.pow(2).sum(1))
 
     def parameter_groups(self) -> Mapping[str, Sequence[nn.Parameter]]:
         """identities: the ID tables; content: projections (and trainable vectors); routing: router and learned
@@ -380,7 +377,9 @@ class Magnet(TrainableRecommender):
     def scorer(self) -> MagnetScorer:
         was_training = self.training
         self.eval()
-        plain, other = self._views(None, Hops.full(self.observed, self.augmented, self.config.layers))
+        table, hops = self._identities(), Hops.full(self.observed, self.augmented, self.config.layers)
+        plain = light_propagate(hops.observed, table)
+        other = None if hops.augmented is None else light_propagate(hops.augmented, table)
         z = plain if other is None else (plain + other) / 2
         n_users = self.users.num_embeddings
         users, items = z[:n_users], z[n_users:]

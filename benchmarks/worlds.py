@@ -1,0 +1,72 @@
+"""The data that speed is measured on: real Baby where it is there, and random sets of given sizes."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from alnico import read_dataset, split
+from alnico.contracts import TrainingData
+from alnico.data.features import ItemFeatures, Modality
+from alnico.data.interactions import Interactions
+from alnico.data.split import Split
+from alnico.data.splitting import read_recipe
+from alnico.graphs.cache import GraphCache
+
+ROOT = Path(__file__).parents[1]
+FEATURES = {"image": "image_feat_reconstructed128.npy", "text": "text_feat_reconstructed128.npy"}
+
+
+@dataclass(frozen=True)
+class World:
+    """Training data, with a name that says where they come from."""
+
+    name: str
+    data: TrainingData
+    split: Split | None = None
+
+    @property
+    def train(self) -> Interactions:
+        """The training pairs."""
+        return self.data.interactions
+
+    def with_features(self, features: ItemFeatures) -> "World":
+        """The same people and pairs, other content."""
+        return replace(self, data=TrainingData(self.train, features, {}, GraphCache()))
+
+
+def baby() -> World:
+    """Amazon Baby (19,445 users, 7,050 items, 118,551 training pairs; 128-d image and text vectors).
+
+    Read from the folder ``amazon-baby`` in ``ALNICO_REAL_DATA`` or ../shared/data; otherwise a random set of its size.
+    """
+    places = [Path(given)] if (given := os.environ.get("ALNICO_REAL_DATA")) else []
+    places.append(ROOT.parent / "shared" / "data")
+    for place in places:
+        folder = place / "amazon-baby"
+        if folder.is_dir():
+            dataset, _ = read_dataset(folder, name="baby", features=dict(FEATURES), neighbours={})
+            parts = split(dataset, read_recipe({"rule": "given"}))
+            return World("Baby", TrainingData(parts.train, dataset.features, {}, GraphCache()), parts)
+    train = random_pairs(19_445, 7_050, 118_551)
+    return World("random, of Baby's size", TrainingData(train, vectors(7_050, image=128, text=128)))
+
+
+def random_pairs(n_users: int, n_items: int, n: int, seed: int = 0) -> Interactions:
+    """About ``n`` distinct pairs, every user with at least one; items have a long tail."""
+    rng = np.random.default_rng(seed)
+    users = np.concatenate([np.arange(n_users), rng.integers(0, n_users, max(0, n - n_users))])
+    items = np.minimum(rng.exponential(n_items / 5, len(users)).astype(np.int64), n_items - 1)
+    keys = np.unique(users * n_items + rng.permutation(n_items)[items])
+    return Interactions(keys // n_items, keys % n_items, n_users, n_items)
+
+
+def vectors(n_items: int, seed: int = 0, **widths: int) -> ItemFeatures:
+    """Random vectors of these modalities and widths."""
+    rng = np.random.default_rng(seed)
+    made = {
+        name: Modality(rng.standard_normal((n_items, width), dtype=np.float32), np.ones(n_items, np.bool_))
+        for name, width in widths.items()
+    }
+    return ItemFeatures(n_items, made)
