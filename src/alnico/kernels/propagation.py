@@ -90,8 +90,9 @@ def _add_row(columns, values, table, first, last, total):
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
-def _all_rows(bounds, starts, columns, values, table, out):
-    for part in numba.prange(bounds.shape[0] - 1):
+def _all_rows(order, bounds, starts, columns, values, table, out):
+    for turn in numba.prange(order.shape[0]):
+        part = order[turn]
         for row in range(bounds[part], bounds[part + 1]):
             out[row, :] = 0
             _add_row(columns, values, table, starts[row], starts[row + 1], out[row])
@@ -99,13 +100,14 @@ def _all_rows(bounds, starts, columns, values, table, out):
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
-def _some_rows(starts, columns, values, table, rows, out):
+def _some_rows(order, starts, columns, values, table, rows, out):
     done = np.zeros(rows.shape[0] + 1, np.int64)
     for place in range(rows.shape[0]):
         done[place + 1] = done[place] + starts[rows[place] + 1] - starts[rows[place]]
     bounds = np.searchsorted(done, np.linspace(0, done[-1], PARTS + 1))
     bounds[-1] = rows.shape[0]
-    for part in numba.prange(PARTS):
+    for turn in numba.prange(PARTS):
+        part = order[turn]
         for place in range(bounds[part], bounds[part + 1]):
             row = rows[place]
             out[place, :] = 0
@@ -114,11 +116,11 @@ def _some_rows(starts, columns, values, table, rows, out):
 
 @numba.njit(parallel=True, cache=True, nogil=True, fastmath={"contract"})
 @no_type_check
-def _spread_rows(bounds, starts, columns, values, grads, rows, out):
+def _spread_rows(order, bounds, starts, columns, values, grads, rows, out):
     # Each part owns a range of columns, which is one run of every row's ascending columns. Whatever the ranges,
     # a column's sum is taken in the order of the rows.
-    for part in numba.prange(bounds.shape[0] - 1):
-        low, high = bounds[part], bounds[part + 1]
+    for turn in numba.prange(order.shape[0]):
+        low, high = bounds[order[turn]], bounds[order[turn] + 1]
         out[low:high, :] = 0
         for place in range(rows.shape[0]):
             first, last = starts[rows[place]], starts[rows[place] + 1]
@@ -146,6 +148,14 @@ def _cut(starts: NDArray[np.int64], at: NDArray[np.float64]) -> NDArray[np.int64
     return bounds
 
 
+def _order(parts: int) -> NDArray[np.int64]:
+    """The order in which threads, each taking one run of it, share parts of every kind.
+
+    Users' rows come first and read the small table of items, items' rows read the large one of users.
+    """
+    return np.argsort(np.arange(parts) % torch.get_num_threads(), kind="stable")
+
+
 def _parts(matrix: Csr, dtype: torch.dtype) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     return matrix.starts.numpy(), matrix.columns.numpy(), matrix.values.to(dtype).numpy()
 
@@ -162,9 +172,9 @@ def product(
     parts = _parts(matrix, table.dtype)
     follow_torch()
     if rows is None:
-        _all_rows(matrix.bounds, *parts, table.numpy(), out.numpy())
+        _all_rows(_order(PARTS), matrix.bounds, *parts, table.numpy(), out.numpy())
     else:
-        _some_rows(*parts, table.numpy(), rows.numpy(), out.numpy())
+        _some_rows(_order(PARTS), *parts, table.numpy(), rows.numpy(), out.numpy())
     return out
 
 
@@ -197,7 +207,8 @@ def product_of_rows_transposed(
     per_column = transposed.starts.numpy()
     bounds = _cut(per_column, np.linspace(0, per_column[-1], 4 * torch.get_num_threads() + 1))
     follow_torch()
-    _spread_rows(bounds, *_parts(matrix, table.dtype), table.numpy(), rows.numpy(), out.numpy())
+    parts = _parts(matrix, table.dtype)
+    _spread_rows(_order(len(bounds) - 1), bounds, *parts, table.numpy(), rows.numpy(), out.numpy())
     return out
 
 
