@@ -52,8 +52,8 @@ def nearest_neighbours(
     """For each item the k others of highest cosine, ties to the smaller item number; self excluded.
 
     Absent items have no neighbours and are nobody's. Never forms items x items: scores are formed in square
-    blocks of about ``block_bytes``. ``approximate`` (faiss) looks only where near items are likely to be: much faster
-    for 10^5 items and more, at the price of a few misses; the lists then say their ``recall``, measured on at most
+    blocks of about ``block_bytes``. ``approximate`` (faiss) looks only where near items are likely to be, which pays
+    beyond some 10^5 items, at the price of a few misses; the lists then say their ``recall``, measured on at most
     1,000 items. Shapes: [items, k].
 
     Raises DataError if k is below 1, UnsupportedError if an approximate search is asked for without faiss.

@@ -24,7 +24,7 @@ class ItemKnnConfig(ModelConfig):
     neighbours: PositiveInt = 50
     """Length k of each item's list; with several modalities, per modality."""
     neighbour_search: Search = "exact"
-    """approximate: content neighbours through faiss (``alnico[ann]``), for 10^5 items and more."""
+    """approximate: content neighbours through faiss (``alnico[ann]``), for more than 10^5 items."""
     shrinkage: NonNegativeFloat = 0.0
     """Added to the denominator of the behavioural cosine; damps similarities seen only a few times."""
     modalities: tuple[str, ...] = Field(default=())

@@ -50,7 +50,7 @@ class MagnetConfig(ModelConfig):
     neighbours: PositiveInt = 20
     """k, content neighbours per item and modality."""
     neighbour_search: Search = "exact"
-    """approximate: through faiss (``alnico[ann]``), for 10^5 items and more. The history then tells its recall."""
+    """approximate: through faiss (``alnico[ann]``), for more than 10^5 items. The history then tells its recall."""
     induced: PositiveInt = 10
     """r, induced edges per user."""
     visibility: Literal["full", "neighbours"] = "full"
