@@ -102,3 +102,12 @@ def test_run_without_induced_edges_has_no_neighbours_to_name(
     record["spec"]["model"] |= change
     (tmp_path / "run" / RECORD).write_text(json.dumps(record))
     assert neighbour_lists(open_run(tmp_path / "run")) == {}
+
+
+def test_run_with_approximate_neighbours_is_asked_about_those(finished: Finished, tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    shutil.copytree(finished.magnet.folder, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / RECORD).read_text())
+    record["spec"]["model"]["neighbour_search"] = "approximate"
+    (tmp_path / "run" / RECORD).write_text(json.dumps(record))
+    assert all(lists.recall is not None for lists in neighbour_lists(open_run(tmp_path / "run")).values())

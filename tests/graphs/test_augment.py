@@ -8,8 +8,9 @@ from scipy import stats
 
 import plain
 import worlds
+from alnico.errors import DataError
 from alnico.graphs.augment import InducedEdges, induce_edges, rank_within
-from alnico.graphs.content import nearest_neighbours
+from alnico.graphs.content import nearest_neighbours, unit_rows
 
 MODES = pytest.mark.parametrize("visibility", ["full", "neighbours"])
 
@@ -71,6 +72,46 @@ def test_edges_agree_with_a_plain_loop(visibility, seed, k, per_user):
     np.testing.assert_allclose(edges.visibility, [value for _, _, value in expected], atol=1e-5)
 
 
+def by_products(train, features, neighbours, per_user, visibility):
+    """The same edges from products of whole tables: users x items, float32."""
+    taken = np.zeros((train.n_users, train.n_items), np.float32)
+    taken[train.users, train.items] = 1
+    listed = np.zeros((train.n_items, train.n_items))
+    pool = np.zeros((train.n_items, train.n_items), bool)
+    for lists in neighbours.values():
+        rows, columns, weights = lists.edges()
+        pool[rows, columns] = True
+        listed[rows, columns] += np.maximum(weights, 0) / len(neighbours)
+    if visibility == "full":
+        units = [unit_rows(modality.vectors) for modality in features.values()]
+        scores = sum(taken @ unit @ unit.T for unit in units) / len(units)
+    else:
+        scores = taken @ listed
+    scores = np.where((taken @ pool > 0) & (taken == 0), scores, -np.inf)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :per_user]
+    users, places = np.nonzero(np.isfinite(np.take_along_axis(scores, order, 1)))
+    return users, order[users, places]
+
+
+@MODES
+def test_edges_agree_with_products_of_whole_tables(visibility):
+    # Large enough for cuts through the pool; random numbers of this precision do not tie.
+    world = worlds.scattered(5, n_users=300, n_items=250, per_user=9, widths={"image": 48, "text": 20})
+    train, features = world.split.train, world.features
+    neighbours = {name: nearest_neighbours(modality, 7) for name, modality in features.items()}
+    edges = induce_edges(train, features, neighbours, 30, visibility)
+    users, items = by_products(train, features, neighbours, 30, visibility)
+    np.testing.assert_array_equal(edges.users, users)
+    np.testing.assert_array_equal(edges.items, items)
+
+
+def test_lists_of_other_items_than_the_interactions_are_refused():
+    _, features, neighbours = three_items_by_two_modalities()
+    more = worlds.interactions([(0, 0)], 1, 6)
+    with pytest.raises(DataError, match="lists of 5 items cannot induce edges for interactions with 6 items"):
+        induce_edges(more, features, neighbours, 2, "neighbours")
+
+
 @MODES
 def test_history_is_never_induced(visibility):
     world = worlds.checkerboard(20)
@@ -95,7 +136,7 @@ def test_equally_visible_items_come_by_number(visibility):
 
 
 @MODES
-def test_users_beyond_one_block_are_treated_like_the_others(visibility):
+def test_what_a_user_gets_does_not_depend_on_the_others(visibility):
     world = worlds.scattered(seed=4, n_users=1100, n_items=15)
     neighbours = {name: nearest_neighbours(m, 3) for name, m in world.features.items()}
     train = world.split.train
@@ -144,6 +185,21 @@ def test_the_same_stream_draws_the_same_edges():
     one = edges.capped(4, np.random.default_rng(5))
     other = edges.capped(4, np.random.default_rng(5))
     np.testing.assert_array_equal(one.items, other.items)
+
+
+def test_edges_are_closed_to_writing_and_a_writeable_array_is_copied():
+    given = np.array([0.5, 0.25], dtype=np.float32)
+    edges = InducedEdges(np.array([0, 0]), np.array([1, 2]), given)
+    given[0] = 9
+    assert edges.visibility.tolist() == [0.5, 0.25]
+    made = (edges.users, edges.items, edges.visibility, edges.weights)
+    drawn = edges.capped(1, np.random.default_rng(0))
+    made += (drawn.users, drawn.items, drawn.visibility, drawn.weights)
+    assert not any(part.flags.writeable for part in made)
+
+
+def test_a_cap_on_no_edges_leaves_none():
+    assert len(edges_of([]).capped(3, np.random.default_rng(0))) == 0
 
 
 def test_rank_within_by_hand():

@@ -1,5 +1,7 @@
 """Content neighbours against scikit-learn and by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
@@ -49,6 +51,30 @@ def test_items_with_the_very_same_vector_tie_exactly(block_bytes):
         places = [int(np.flatnonzero(lists.items[item] == twin)[0]) for twin in others]
         assert places == list(range(places[0], places[0] + len(others)))
         assert len(set(lists.weights[item, places].tolist())) == 1
+
+
+@pytest.mark.parametrize("block_bytes", [100, 2**20])
+def test_lists_are_those_of_the_whole_table_of_cosines(block_bytes):
+    # 90 items, a third of them copies of others: every list is a stable sort of one row of cosines.
+    rng = np.random.default_rng(11)
+    vectors = rng.integers(-3, 4, (90, 4)).astype(np.float32)
+    vectors[rng.choice(90, 30, replace=False)] = vectors[rng.choice(90, 30)]
+    modality = worlds.modality(vectors, absent=[4, 50])
+    known = np.flatnonzero(modality.present)
+    lists = nearest_neighbours(modality, 20, block_bytes=block_bytes)
+    distinct, copy_of = distinct_rows(unit_rows(modality.vectors[known]))
+    cosines = (distinct.astype(np.float64) @ distinct.astype(np.float64).T)[copy_of][:, copy_of]
+    np.fill_diagonal(cosines, -np.inf)
+    for row, item in enumerate(known):
+        np.testing.assert_allclose(lists.weights[item], np.sort(cosines[row])[::-1][:20], atol=1e-6)
+        for place, (left, right) in enumerate(itertools.pairwise(lists.items[item])):
+            if lists.weights[item, place] == lists.weights[item, place + 1]:
+                assert left < right
+    # Copies are in the same lists, side by side or beyond the end, and never at different cosines.
+    for row in known:
+        seen = dict(zip(lists.items[row].tolist(), lists.weights[row].tolist(), strict=True))
+        for kind in np.unique(copy_of):
+            assert len({seen[item] for item in known[copy_of == kind].tolist() if item in seen}) <= 1
 
 
 @pytest.mark.parametrize("block_bytes", BLOCK_SIZES)

@@ -1,5 +1,6 @@
 """Nearest neighbours by co-purchase and by content, by hand and against scikit-learn."""
 
+import logging
 import math
 
 import numpy as np
@@ -94,6 +95,15 @@ def test_given_item_graphs_replace_computed_neighbours():
     given = {"image": worlds.neighbour_lists([[(2, 0.25)], [], []], 1)}
     data = TrainingData(worlds.interactions([(0, 0)], 1, 3), features, given)
     assert scores_of(data, source="content").tolist() == [[0, 0, 0.25]]
+
+
+def test_an_approximate_search_is_passed_on(caplog):
+    pytest.importorskip("faiss")
+    data = worlds.checkerboard(12).data
+    with caplog.at_level(logging.INFO, logger="alnico"):
+        near = scores_of(data, source="content", neighbour_search="approximate")
+    assert caplog.text.count("searched approximately") == 2
+    np.testing.assert_allclose(near, scores_of(data, source="content"), atol=1e-5)
 
 
 def test_content_is_needed_for_content():

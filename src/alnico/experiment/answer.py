@@ -77,7 +77,11 @@ def neighbour_lists(run: Run) -> dict[str, ItemNeighbours]:
     lists = {}
     for name, modality in run.dataset.features.items():
         given = run.dataset.neighbours.get(name)
-        lists[name] = nearest_neighbours(modality, k) if given is None else given.first(min(k, given.k))
+        lists[name] = (
+            nearest_neighbours(modality, k, search=model.get("neighbour_search", "exact"))
+            if given is None
+            else given.first(min(k, given.k))
+        )
     if model.get("evidence") and lists:
         data = Path(run.spec.dataset)
         cache = GraphCache(data / "cache") if is_data_folder(data) else None

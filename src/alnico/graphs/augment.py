@@ -1,23 +1,23 @@
 """Edges that nobody clicked: from a user to items that resemble what the user has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy import sparse
-from torch import Tensor
 
-from alnico.data.features import ItemFeatures, Modality
+from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions, frozen
 from alnico.data.neighbours import ItemNeighbours
+from alnico.errors import DataError
 from alnico.graphs.cache import Arrays, GraphCache
-from alnico.graphs.content import distinct_rows, unit_rows
+from alnico.graphs.content import unit_rows
+from alnico.kernels.drawing import draw_rows
+from alnico.kernels.induced import most_visible
 
 Visibility = Literal["full", "neighbours"]
-USER_BLOCK = 512
+ITEM_BLOCK = 8_192
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,19 +34,19 @@ class InducedEdges:
 
     def __post_init__(self) -> None:
         if self.weights is None:
-            object.__setattr__(self, "weights", np.ones(len(self.users), np.float32))
+            object.__setattr__(self, "weights", read_only(np.ones(len(self.users), np.float32)))
         for name in ("users", "items"):
-            object.__setattr__(self, name, frozen(getattr(self, name), np.int64))
+            object.__setattr__(self, name, _kept(getattr(self, name), np.int64))
         for name in ("visibility", "weights"):
-            object.__setattr__(self, name, frozen(getattr(self, name), np.float32))
+            object.__setattr__(self, name, _kept(getattr(self, name), np.float32))
 
     def __len__(self) -> int:
         return len(self.users)
 
     def capped(self, cap: int, rng: np.random.Generator) -> "InducedEdges":
         """At most ``cap`` edges per user, drawn uniformly without replacement."""
-        order = np.lexsort((rng.random(len(self)), self.users))
-        return self._only(np.sort(order[rank_within(self.users[order]) < cap]))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(self.users))])
+        return self._only(draw_rows(offsets, cap, rng))
 
     def weighed_by_visibility(self) -> "InducedEdges":
         """Each edge weighs its visibility relative to the largest, at least a thousandth."""
@@ -62,7 +62,19 @@ class InducedEdges:
 
     def _only(self, rows: NDArray[np.int64]) -> "InducedEdges":
         assert self.weights is not None
-        return InducedEdges(self.users[rows], self.items[rows], self.visibility[rows], self.weights[rows])
+        parts = (self.users, self.items, self.visibility, self.weights)
+        return InducedEdges(*(read_only(part[rows]) for part in parts))
+
+
+def read_only(values: NDArray[Any]) -> NDArray[Any]:
+    """The same array, closed to writing; for one that its maker gives away."""
+    values.flags.writeable = False
+    return values
+
+
+def _kept(values: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+    # Tens of millions of edges are not copied where nobody could change them.
+    return frozen(values, dtype) if values.dtype != dtype or values.flags.writeable else values
 
 
 def rank_within(groups: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -88,18 +100,88 @@ def induce_edges(
     itself left out. Visibility c_uj sums, over the history, the mean over modalities of the cosine:
     ``full`` takes every history item (Eq. 2 as printed), ``neighbours`` only those that list j, negative
     cosines clipped at 0. Ties break toward the smaller item number. A pool smaller than ``per_user`` is
-    taken whole. An absent modality adds nothing.
+    taken whole. An absent modality adds nothing. Users are treated one by one: besides the lists and, for ``full``,
+    a table of the items' vectors of length one, memory holds the edges alone.
 
+    Raises DataError if lists and interactions differ in their number of items.
     Implements: Eq. (2), Eq. (3).
     """
 
     def make() -> Arrays:
-        return _induce(train, features, neighbours, per_user, visibility)
+        return _induce(train, Likeness.of(features, neighbours, visibility), per_user)
 
     made = (cache or GraphCache()).get(
-        "induce_edges", 1, *what_decides(train, features, neighbours, per_user, visibility), make
+        "induce_edges", 2, *what_decides(train, features, neighbours, per_user, visibility), make
     )
-    return InducedEdges(made["users"], made["items"], made["visibility"])  # type: ignore[arg-type]
+    return _edges(made)
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """What resembles what, in all modalities side by side.
+
+    items, weights: the neighbour lists [items, places], -1 is nobody. table: the vectors of length one, absent ones
+    zero [items, width], where visibility is ``full``; else None.
+    """
+
+    items: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    n_modalities: int
+    table: NDArray[np.float32] | None
+
+    @classmethod
+    def of(
+        cls, features: ItemFeatures, neighbours: Mapping[str, ItemNeighbours], visibility: Visibility
+    ) -> Self:
+        """The likeness that these lists, and for ``full`` visibility these vectors, speak of."""
+        lists = list(neighbours.values())
+        return cls(
+            np.concatenate([one.items for one in lists], axis=1),
+            np.concatenate([one.weights for one in lists], axis=1),
+            len(lists),
+            _unit_table(features.only(*neighbours)) if visibility == "full" else None,
+        )
+
+    def edges(self, train: Interactions, per_user: int) -> InducedEdges:
+        """The induced edges of this training part; ``induce_edges`` says which."""
+        return _edges(_induce(train, self, per_user))
+
+
+def _unit_table(features: ItemFeatures) -> NDArray[np.float32]:
+    table = np.zeros((features.n_items, sum(part.width for part in features.values())), np.float32)
+    for start in range(0, features.n_items, ITEM_BLOCK):
+        rows, left = slice(start, start + ITEM_BLOCK), 0
+        for part in features.values():
+            right = left + part.width
+            present = np.where(part.present[rows, None], part.vectors[rows], np.float32(0))
+            table[rows, left:right] = unit_rows(present)
+            left = right
+    return table
+
+
+def _induce(train: Interactions, like: Likeness, per_user: int) -> Arrays:
+    if len(like.items) != train.n_items:
+        raise DataError(
+            f"neighbour lists of {len(like.items)} items cannot induce edges for interactions with {train.n_items} "
+            "items; both must number the same items"
+        )
+    # Items by number, so that sums do not depend on the order in which they were taken.
+    counts, items, visibility = most_visible(
+        train.offsets,
+        train.items_by_id,
+        like.items,
+        like.weights,
+        like.n_modalities,
+        per_user,
+        like.table,
+    )
+    return {"counts": counts, "items": items, "visibility": visibility}
+
+
+def _edges(made: Arrays) -> InducedEdges:
+    users = np.repeat(np.arange(len(made["counts"])), made["counts"])  # type: ignore[arg-type]
+    parts = (users, made["items"].astype(np.int64), made["visibility"])
+    return InducedEdges(*(read_only(part) for part in parts))
 
 
 def what_decides(
@@ -122,72 +204,3 @@ def what_decides(
         "n_items": train.n_items,
     }
     return arguments, inputs
-
-
-def _neighbour_matrix(neighbours: Mapping[str, ItemNeighbours], n_items: int) -> sparse.csr_matrix:
-    """Items x items: mean over modalities of the clipped cosine where listed; a stored zero still marks the pool."""
-    total = sparse.csr_matrix((n_items, n_items), dtype=np.float64)
-    for lists in neighbours.values():
-        rows, columns, weights = lists.edges()
-        # A tiny shift keeps clipped entries stored; it is far below the resolution of a float32 cosine.
-        values = np.maximum(weights, 0).astype(np.float64) / len(neighbours) + 1e-30
-        total = total + sparse.csr_matrix((values, (rows, columns)), shape=(n_items, n_items))
-    return total
-
-
-def _induce(
-    train: Interactions,
-    features: ItemFeatures,
-    neighbours: Mapping[str, ItemNeighbours],
-    per_user: int,
-    visibility: Visibility,
-) -> Arrays:
-    matrix = _neighbour_matrix(neighbours, train.n_items)
-    history = sparse.csr_matrix(
-        (np.ones(len(train)), (train.users, train.items)), shape=(train.n_users, train.n_items)
-    )
-    tables = [_unit_table(features[name]) for name in neighbours] if visibility == "full" else []
-    users, items, scores = [], [], []
-    for start in range(0, train.n_users, USER_BLOCK):
-        block = history[start : start + USER_BLOCK]
-        pool = (block @ matrix).tocoo()
-        rows, columns, values = pool.row.astype(np.int64), pool.col.astype(np.int64), pool.data
-        owned = np.isin((rows + start) * train.n_items + columns, train.pair_keys)
-        rows, columns, values = rows[~owned], columns[~owned], values[~owned]
-        if visibility == "full":
-            values = _full_visibility(block, tables)[rows, columns]
-        order = np.lexsort((columns, -values, rows))
-        order = order[rank_within(rows[order]) < per_user]
-        users.append(rows[order] + start)
-        items.append(columns[order])
-        scores.append(values[order].astype(np.float32))
-    return {
-        "users": np.concatenate(users),
-        "items": np.concatenate(items),
-        "visibility": np.concatenate(scores),
-    }
-
-
-@dataclass(frozen=True, eq=False)
-class _UnitTable:
-    """Vectors of length one, absent rows zero; the different ones among them, and which of them each row is."""
-
-    rows: NDArray[np.float32]
-    distinct: Tensor
-    copy_of: Tensor
-
-
-def _unit_table(modality: Modality) -> _UnitTable:
-    rows = unit_rows(np.where(modality.present[:, None], modality.vectors, 0))
-    distinct, copy_of = distinct_rows(rows)
-    return _UnitTable(rows, torch.from_numpy(distinct), torch.from_numpy(copy_of))
-
-
-def _full_visibility(block: sparse.csr_matrix, tables: Sequence[_UnitTable]) -> NDArray[np.float32]:
-    """Users x items of one block: the history's summed unit vectors against every item, mean over modalities."""
-    total = torch.zeros(block.shape)
-    for table in tables:
-        profile = torch.from_numpy(block.astype(np.float32) @ table.rows)
-        total += (profile @ table.distinct.T)[:, table.copy_of]
-    result: NDArray[np.float32] = (total / len(tables)).numpy()
-    return result

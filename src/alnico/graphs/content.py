@@ -1,4 +1,7 @@
-"""Which items look, read or sound alike: exact nearest neighbours in blocks."""
+"""Which items look, read or sound alike: nearest neighbours in blocks."""
+
+import logging
+from typing import Literal
 
 import numpy as np
 import torch
@@ -7,16 +10,25 @@ from numpy.typing import NDArray
 from alnico.data.features import Modality
 from alnico.data.neighbours import ItemNeighbours
 from alnico.errors import DataError
+from alnico.graphs.approximate import nearest_by_faiss
 from alnico.graphs.cache import Arrays, GraphCache
+from alnico.kernels.distinct import number_rows
+from alnico.kernels.nearest import feed_lists, spread_lists
 from alnico.kernels.top_items import top_items
+from alnico.randomness import rng
 
+Search = Literal["exact", "approximate"]
 BLOCK_BYTES = 64 * 2**20
+RECALL_SAMPLE = 1_000
+"""Items on which the recall of an approximate search is measured, at most."""
+
+_log = logging.getLogger(__name__)
 
 
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows scaled to length one; a zero row stays zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    unit: NDArray[np.float32] = (vectors / np.maximum(norms, 1e-12)).astype(np.float32, copy=False)
     return unit
 
 
@@ -26,22 +38,25 @@ def distinct_rows(table: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDAr
     A matrix product may sum equal columns in different orders, and so tell twins apart by a rounding error;
     products with the distinct rows, handed out to all their copies, tie exactly.
     """
-    first: dict[bytes, int] = {}
-    copy_of = np.array([first.setdefault(row.tobytes(), len(first)) for row in table], dtype=np.int64)
-    if len(first) == len(table):
-        return table, copy_of
-    return table[np.unique(copy_of, return_index=True)[1]], copy_of
+    firsts, copy_of = number_rows(table)
+    return (table if len(firsts) == len(table) else table[firsts]), copy_of
 
 
 def nearest_neighbours(
-    modality: Modality, k: int, cache: GraphCache | None = None, block_bytes: int = BLOCK_BYTES
+    modality: Modality,
+    k: int,
+    cache: GraphCache | None = None,
+    block_bytes: int = BLOCK_BYTES,
+    search: Search = "exact",
 ) -> ItemNeighbours:
     """For each item the k others of highest cosine, ties to the smaller item number; self excluded.
 
-    Absent items have no neighbours and are nobody's. Never forms items x items: rows are scored in blocks of
-    about ``block_bytes``. Shapes: [items, k].
+    Absent items have no neighbours and are nobody's. Never forms items x items: scores are formed in square
+    blocks of about ``block_bytes``. ``approximate`` (faiss) looks only where near items are likely to be, which pays
+    beyond some 10^5 items, at the price of a few misses; the lists then say their ``recall``, measured on at most
+    1,000 items. Shapes: [items, k].
 
-    Raises DataError if k is below 1.
+    Raises DataError if k is below 1, UnsupportedError if an approximate search is asked for without faiss.
     Implements: Eq. (1).
     """
     if k < 1:
@@ -50,27 +65,76 @@ def nearest_neighbours(
     k = min(k, max(len(known) - 1, 1))
 
     def make() -> Arrays:
-        return _search(modality, known, k, block_bytes)
+        return _search(modality, known, k, block_bytes, search)
 
     remembered = (cache or GraphCache()).get(
-        "nearest_neighbours", 1, {"k": k}, [modality.vectors, modality.present], make
+        "nearest_neighbours", 2, {"k": k, "search": search}, [modality.vectors, modality.present], make
     )
-    return ItemNeighbours(remembered["items"], remembered["weights"])  # type: ignore[arg-type]
+    recall = float(remembered["recall"][0]) if "recall" in remembered else None
+    if recall is not None:
+        _log.info(
+            "%d nearest neighbours were searched approximately: %.1f %% of the true ones were found",
+            k,
+            100 * recall,
+        )
+    return ItemNeighbours(remembered["items"], remembered["weights"], recall)  # type: ignore[arg-type]
 
 
-def _search(modality: Modality, known: NDArray[np.int64], k: int, block_bytes: int) -> Arrays:
+def _search(modality: Modality, known: NDArray[np.int64], k: int, block_bytes: int, search: Search) -> Arrays:
     n_items = len(modality.vectors)
-    items = np.full((n_items, k), -1, np.int32)
-    weights = np.zeros((n_items, k), np.float32)
-    unit = unit_rows(modality.vectors[known])
-    distinct, copy_of = distinct_rows(unit)
-    table, others, copies = (torch.from_numpy(part) for part in (unit, distinct, copy_of))
-    step = max(1, block_bytes // (4 * max(len(known), 1)))
-    for start in range(0, len(known), step):
-        rows = np.arange(start, min(start + step, len(known)))
-        cosines = (table[start : start + step] @ others.T)[:, copies]
-        # The only item left out of row j's list is j itself.
-        found, values = top_items(cosines, np.arange(len(rows) + 1), rows, k)
-        items[known[rows]] = np.where(found < 0, -1, known[found])
-        weights[known[rows]] = np.where(found < 0, 0, values)
-    return {"items": items, "weights": weights}
+    items, weights = np.full((n_items, k), -1, np.int32), np.zeros((n_items, k), np.float32)
+    found: Arrays = {"items": items, "weights": weights}
+    if not len(known):
+        return found
+    distinct, copy_of = distinct_rows(unit_rows(modality.vectors[known]))
+    # The copies of a row are its neighbours too, so a list of its likes may begin with itself.
+    width = min(k + 1, len(distinct))
+    exact = search == "exact"
+    lists = _nearest_rows(distinct, width, block_bytes) if exact else nearest_by_faiss(distinct, width)
+    rows = np.arange(len(known))
+    nearest, values = spread_lists(*lists, copy_of, rows, copy_of, k)
+    items[known], weights[known] = np.where(nearest < 0, -1, known[nearest]), values
+    if not exact:
+        sample = np.sort(rng(0, "neighbour recall").permutation(rows)[:RECALL_SAMPLE])
+        right = _nearest_of_some(distinct, distinct[copy_of[sample]], width, block_bytes)
+        true, _ = spread_lists(*right, np.arange(len(sample)), sample, copy_of, k)
+        found["recall"] = np.array([_recall(nearest[sample], true)])
+    return found
+
+
+def _nearest_rows(
+    table: NDArray[np.float32], width: int, block_bytes: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Of each row the ``width`` rows of largest product, itself among them, and the products."""
+    items = np.full((len(table), width), -1, np.int32)
+    values = np.full((len(table), width), -np.inf, np.float32)
+    rows = torch.from_numpy(table)
+    side = max(1, int((block_bytes // 4) ** 0.5))
+    buffer = torch.empty(min(side, len(table)) ** 2)
+    for top in range(0, len(table), side):
+        upper = rows[top : top + side]
+        # The products are symmetric: blocks below the diagonal say nothing new.
+        for left in range(top, len(table), side):
+            lower = rows[left : left + side]
+            block = buffer[: len(upper) * len(lower)].view(len(upper), len(lower))
+            torch.mm(upper, lower.T, out=block)
+            feed_lists(block, top, left, items, values)
+    return items, values
+
+
+def _nearest_of_some(
+    table: NDArray[np.float32], some: NDArray[np.float32], width: int, block_bytes: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The same for other rows than the table's, each against the whole table."""
+    step = max(1, block_bytes // (4 * len(table)))
+    found = []
+    for start in range(0, len(some), step):
+        scores = torch.from_numpy(some[start : start + step]) @ torch.from_numpy(table).T
+        found.append(top_items(scores, np.zeros(len(scores) + 1, np.int64), np.zeros(0, np.int64), width))
+    return np.concatenate([items for items, _ in found]), np.concatenate([values for _, values in found])
+
+
+def _recall(found: NDArray[np.int32], true: NDArray[np.int32]) -> float:
+    """Share of the true neighbours that were found."""
+    hits = sum(len(np.intersect1d(mine, its[its >= 0])) for mine, its in zip(found, true, strict=True))
+    return hits / max(int((true >= 0).sum()), 1)

@@ -9,7 +9,7 @@ import numpy as np
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
-from alnico.graphs.augment import Visibility, induce_edges, what_decides
+from alnico.graphs.augment import Likeness, Visibility, what_decides
 from alnico.graphs.cache import Arrays, GraphCache
 from alnico.randomness import rng
 
@@ -55,25 +55,17 @@ def content_evidence(
     """
 
     def make() -> Arrays:
-        counted = [
-            _round(train, features, neighbours, per_user, visibility, number) for number in range(ROUNDS)
-        ]
+        like = Likeness.of(features, neighbours, visibility)
+        counted = [_round(train, like, per_user, number) for number in range(ROUNDS)]
         return {"counted": np.array(counted, dtype=np.float64).sum(0)}
 
     decided = what_decides(train, features, neighbours, per_user, visibility)
-    made = (cache or GraphCache()).get("content_evidence", 1, *decided, make)
+    made = (cache or GraphCache()).get("content_evidence", 2, *decided, make)
     hidden, hits, by_chance = made["counted"].tolist()
     return Evidence(int(hidden), int(hits), float(by_chance))
 
 
-def _round(
-    train: Interactions,
-    features: ItemFeatures,
-    neighbours: Mapping[str, ItemNeighbours],
-    per_user: int,
-    visibility: Visibility,
-    number: int,
-) -> tuple[int, int, float]:
+def _round(train: Interactions, like: Likeness, per_user: int, number: int) -> tuple[int, int, float]:
     """Hidden items, hits, and hits by chance of one round."""
     random = rng(0, "content evidence", number)
     able = np.flatnonzero(train.user_degrees >= 2)
@@ -83,7 +75,7 @@ def _round(
     hidden = np.zeros(len(train), np.bool_)
     hidden[rows] = True
     rest = train.select(np.isin(train.users, users) & ~hidden)
-    edges = induce_edges(rest, features, neighbours, per_user, visibility)
+    edges = like.edges(rest, per_user)
     own = np.isin(train.pair_keys[hidden], edges.users * train.n_items + edges.items)
     # Popularity among everybody, the hidden ones included: what chance would draw from.
     popularity = train.item_degrees.astype(np.float64)

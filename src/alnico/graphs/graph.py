@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alnico.errors import DataError
+from alnico.kernels.compress import compress_symmetric
 from alnico.kernels.propagation import Csr, csr_from_edges, multiply
 
 
@@ -73,12 +74,9 @@ def symmetric_graph(
     user_degrees = np.bincount(users, strengths, n_users)
     item_degrees = np.bincount(items, strengths, n_items)
     values = (strengths / np.sqrt(user_degrees[users] * item_degrees[items])).astype(np.float32)
-    nodes = n_users + n_items
-    matrix = csr_from_edges(
-        np.concatenate([users, items + n_users]),
-        np.concatenate([items + n_users, users]),
-        np.concatenate([values, values]),
-        (nodes, nodes),
+    starts, columns, entries = compress_symmetric(users, items, values, n_users, n_items)
+    matrix = Csr(
+        torch.from_numpy(starts), torch.from_numpy(columns), torch.from_numpy(entries), n_users + n_items
     )
     return Graph(matrix, matrix, "symmetric")
 

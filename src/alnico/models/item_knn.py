@@ -12,7 +12,7 @@ from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
 from alnico.errors import DataError
 from alnico.graphs.augment import rank_within
-from alnico.graphs.content import nearest_neighbours
+from alnico.graphs.content import Search, nearest_neighbours
 from alnico.scorers import NeighbourScorer
 
 
@@ -23,6 +23,8 @@ class ItemKnnConfig(ModelConfig):
     """Whether items are alike by who took them or by what they look, read and sound like."""
     neighbours: PositiveInt = 50
     """Length k of each item's list; with several modalities, per modality."""
+    neighbour_search: Search = "exact"
+    """approximate: content neighbours through faiss (``alnico[ann]``), for more than 10^5 items."""
     shrinkage: NonNegativeFloat = 0.0
     """Added to the denominator of the behavioural cosine; damps similarities seen only a few times."""
     modalities: tuple[str, ...] = Field(default=())
@@ -79,7 +81,11 @@ def _content_lists(config: ItemKnnConfig, data: TrainingData) -> ItemNeighbours:
     total = sparse.csr_matrix((n_items, n_items))
     for name, modality in features.items():
         given = data.neighbours.get(name)
-        lists = given if given is not None else nearest_neighbours(modality, config.neighbours, data.graphs)
+        lists = (
+            nearest_neighbours(modality, config.neighbours, data.graphs, search=config.neighbour_search)
+            if given is None
+            else given
+        )
         rows, columns, weights = lists.first(min(config.neighbours, lists.k)).edges()
         positive = weights > 0
         entries = (weights[positive].astype(np.float64) / len(features), (rows[positive], columns[positive]))

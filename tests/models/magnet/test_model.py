@@ -109,6 +109,16 @@ def test_given_item_graphs_replace_computed_neighbours_and_are_cut_to_size():
     np.testing.assert_allclose(found, plain.PlainMagnet(model, data, lists).table(), atol=2e-4, rtol=2e-4)
 
 
+def test_an_approximate_search_is_passed_on_and_its_recall_stands_in_the_history():
+    pytest.importorskip("faiss")
+    exact, _ = built()
+    near, _ = built({"neighbour_search": "approximate"})
+    # So small a table is searched wholly.
+    np.testing.assert_array_equal(near.induced.items, exact.induced.items)
+    recalls = {"neighbour_recall/image": 1.0, "neighbour_recall/text": 1.0}
+    assert near.end_epoch(1) == {**exact.end_epoch(1), **recalls}
+
+
 def test_without_content_there_is_no_magnet():
     data = TrainingData(world().split.train, worlds.features(15))
     with pytest.raises(ConfigError, match="needs at least one content modality"):

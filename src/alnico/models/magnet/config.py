@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from alnico.contracts import ModelConfig
+from alnico.graphs.content import Search
 
 Family = Literal["dominant", "balanced", "complementary"]
 FAMILIES: tuple[Family, ...] = ("dominant", "balanced", "complementary")
@@ -48,6 +49,8 @@ class MagnetConfig(ModelConfig):
 
     neighbours: PositiveInt = 20
     """k, content neighbours per item and modality."""
+    neighbour_search: Search = "exact"
+    """approximate: through faiss (``alnico[ann]``), for more than 10^5 items. The history then tells its recall."""
     induced: PositiveInt = 10
     """r, induced edges per user."""
     visibility: Literal["full", "neighbours"] = "full"

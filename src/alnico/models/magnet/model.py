@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from alnico.contracts import Batch, Step, TrainableRecommender, TrainingData, batch_mean
 from alnico.data.interactions import Interactions
+from alnico.data.neighbours import ItemNeighbours
 from alnico.graphs.augment import InducedEdges, induce_edges
 from alnico.graphs.content import nearest_neighbours
 from alnico.graphs.evidence import content_evidence
@@ -81,6 +82,7 @@ class Magnet(TrainableRecommender):
         observed: Graph,
         induced: InducedEdges | None,
         trust: float,
+        recall: Mapping[str, float],
     ) -> None:
         super().__init__()
         self.config = config
@@ -101,6 +103,7 @@ class Magnet(TrainableRecommender):
         self._add_router(n_experts)
         self.dropout = nn.Dropout(config.dropout)
         self.modality_dropout = config.modality_dropout * trust
+        self.recall = recall
         self._add_presence(train, induced)
         self.register_buffer("stage_buffer", initial_state(config).to_tensor())
 
@@ -146,11 +149,14 @@ class Magnet(TrainableRecommender):
     def build(cls, config: MagnetConfig, data: TrainingData, rng: np.random.Generator) -> Self:
         train = data.interactions
         induced, trust = None, 1.0
+        lists: dict[str, ItemNeighbours] = {}
         if data.features and (config.views == "dual" or config.evidence):
             lists = {
                 name: data.neighbours[name].first(min(config.neighbours, data.neighbours[name].k))
                 if name in data.neighbours
-                else nearest_neighbours(modality, config.neighbours, data.graphs)
+                else nearest_neighbours(
+                    modality, config.neighbours, data.graphs, search=config.neighbour_search
+                )
                 for name, modality in data.features.items()
             }
             question = (train, data.features, lists, config.induced, config.visibility, data.graphs)
@@ -162,9 +168,10 @@ class Magnet(TrainableRecommender):
                     edges = edges.weighed_by_visibility()
                 induced = edges.scaled(trust)
         observed = symmetric_graph(train.users, train.items, train.n_users, train.n_items)
+        recall = {name: found.recall for name, found in lists.items() if found.recall is not None}
         with seeded(rng):
             cues = {name: ModalityCues(modality, train, config) for name, modality in data.features.items()}
-            return cls(config, train, cues, observed, induced, trust)
+            return cls(config, train, cues, observed, induced, trust, recall)
 
     # -- graphs and stages -------------------------------------------------------------------------
 
@@ -188,7 +195,8 @@ class Magnet(TrainableRecommender):
 
     def end_epoch(self, epoch: int) -> Mapping[str, float]:
         self._set_stage(after_epoch(self.stage, self.config))
-        return {"stage": self.stage.stage, "switch_step": self.stage.switch_step}
+        told = {f"neighbour_recall/{name}": share for name, share in self.recall.items()}
+        return {"stage": self.stage.stage, "switch_step": self.stage.switch_step, **told}
 
     def _set_stage(self, state: StageState) -> None:
         self.stage_buffer.copy_(state.to_tensor())
