@@ -13,8 +13,8 @@ from alnico.data.neighbours import ItemNeighbours
 from alnico.errors import DataError
 from alnico.graphs.cache import Arrays, GraphCache
 from alnico.graphs.content import unit_rows
-from alnico.kernels.drawing import draw_rows
 from alnico.kernels.induced import most_visible
+from alnico.kernels.sampling import choose_within_rows
 
 Visibility = Literal["full", "neighbours"]
 ITEM_BLOCK = 8_192
@@ -46,7 +46,7 @@ class InducedEdges:
     def capped(self, cap: int, rng: np.random.Generator) -> "InducedEdges":
         """At most ``cap`` edges per user, drawn uniformly without replacement."""
         offsets = np.concatenate([[0], np.cumsum(np.bincount(self.users))])
-        return self._only(draw_rows(offsets, cap, rng))
+        return self._only(choose_within_rows(offsets, cap, rng)[1])
 
     def weighed_by_visibility(self) -> "InducedEdges":
         """Each edge weighs its visibility relative to the largest, at least a thousandth."""

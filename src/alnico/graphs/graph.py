@@ -71,9 +71,11 @@ def symmetric_graph(
     strengths = np.ones(len(users)) if weights is None else weights.astype(np.float64)
     if len(strengths) and strengths.min() <= 0:
         raise DataError(f"edge weights must be positive; found {strengths.min()}")
-    user_degrees = np.bincount(users, strengths, n_users)
-    item_degrees = np.bincount(items, strengths, n_items)
-    values = (strengths / np.sqrt(user_degrees[users] * item_degrees[items])).astype(np.float32)
+    # In place: with tens of millions of edges each temporary counts.
+    product = np.bincount(users, strengths, n_users)[users]
+    product *= np.bincount(items, strengths, n_items)[items]
+    np.sqrt(product, out=product)
+    values = np.divide(strengths, product, out=product).astype(np.float32)
     starts, columns, entries = compress_symmetric(users, items, values, n_users, n_items)
     matrix = Csr(
         torch.from_numpy(starts), torch.from_numpy(columns), torch.from_numpy(entries), n_users + n_items

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from alnico.kernels.compress import compress
 from alnico.kernels.threads import follow_torch
 
 PARTS = 256
@@ -256,11 +257,5 @@ def csr_from_edges(
     rows: NDArray[np.int64], columns: NDArray[np.int64], values: NDArray[np.float32], shape: tuple[int, int]
 ) -> Csr:
     """The matrix with these entries, each row's columns ascending; entries must be distinct."""
-    order = np.lexsort((columns, rows))
-    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))])
-    return Csr(
-        torch.from_numpy(starts.astype(np.int64)),
-        torch.from_numpy(columns[order].astype(np.int32)),
-        torch.from_numpy(values[order].astype(np.float32)),
-        shape[1],
-    )
+    starts, own, entries = compress(rows, columns, values, shape)
+    return Csr(torch.from_numpy(starts), torch.from_numpy(own), torch.from_numpy(entries), shape[1])
