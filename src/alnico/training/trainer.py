@@ -16,6 +16,7 @@ from torch.optim import Adam
 
 from alnico.contracts import Recommender, Scorer, ScorerState, Step, TrainableRecommender
 from alnico.errors import AlnicoError, ConfigError, DivergedError, nearest
+from alnico.kernels.memory import keep_freed_memory
 from alnico.randomness import reseed_torch, rng
 from alnico.training.batches import BatchSource
 from alnico.training.checkpoint import (
@@ -120,6 +121,7 @@ def fit(
         return Fitted(state, Progress(finished="nothing to train"))
     if batches is None:
         raise ConfigError("a trainable model needs a source of batches")
+    keep_freed_memory()
     return _Loop(model.to(device), batches, validate, plan, seed, device, desk, watcher or Silent()).run(
         resume
     )
