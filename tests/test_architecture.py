@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn": {"graphs", "kernels", "contracts"},
     "scorers": DATA_WAY,
     "models": DATA_WAY | {"nn", "scorers"},
-    "training": {"data", "contracts", "storage"},
+    "training": {"data", "kernels", "contracts", "storage"},
     "evaluation": {"data", "ranking", "storage"},
     "encoders": {"data", "storage"},
     "catalogue": {"data", "storage"},
