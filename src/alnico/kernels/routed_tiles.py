@@ -35,7 +35,7 @@ from alnico.kernels.lanes import (
 )
 
 TILE = 4 * N_LANES
-USERS_AT_ONCE = 32
+USERS_AT_ONCE = 16
 FOUR = 4
 ALL_LANES = (1 << N_LANES) - 1
 
@@ -94,13 +94,15 @@ class Desk(NamedTuple):
 
 class Waiting(NamedTuple):
     """Items of each of the users at once, ascending, whose exact scores may be needed; their rough scores; how many
-    there are; and the rough score below which an item is out. Shapes [users at once, places], [users at once].
+    there are; the rough score below which an item is out; and room for a row's scores. Shapes
+    [users at once, places], [users at once], [places].
     """
 
     items: NDArray[np.int64]
     rough: NDArray[np.float32]
     counts: NDArray[np.int64]
     bounds: NDArray[np.float32]
+    room: NDArray[np.float32]
 
 
 class Lists(NamedTuple):
@@ -350,6 +352,7 @@ def _waiting(n_places):
         np.empty((USERS_AT_ONCE, n_waiting), np.float32),
         np.zeros(USERS_AT_ONCE, np.int64),
         np.full(USERS_AT_ONCE, -np.inf, np.float32),
+        np.empty(n_waiting, np.float32),
     )
 
 
@@ -373,13 +376,38 @@ def _settle(users, items, user, k, row, waiting, lists, desk):
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
+def _kth_largest(values, n_values, k):
+    # Hoare's selection; leaves the values in another order.
+    low, high = 0, n_values - 1
+    while low < high:
+        pivot, left, right = values[(low + high) // 2], low, high
+        while left <= right:
+            while values[left] > pivot:
+                left += 1
+            while pivot > values[right]:
+                right -= 1
+            if left <= right:
+                values[left], values[right] = values[right], values[left]
+                left, right = left + 1, right - 1
+        if k - 1 <= right:
+            high = right
+        elif k - 1 >= left:
+            low = left
+        else:
+            break
+    return values[k - 1]
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
 def _thin_out(row, n_places, margin, waiting):
-    # So many items are surely better than the last place's rough score less a margin: what with its own margin
-    # stays below them is out. Returns whether that made room.
+    # As many items as there are places surely score more than the last of their rough scores less a margin: what
+    # stays below that with its own margin is out. Returns whether this made room.
     items, rough, count = waiting.items[row], waiting.rough[row], waiting.counts[row]
-    place = count - n_places
-    if place >= 0:
-        bound = np.partition(rough[:count], place)[place] - (margin + margin)
+    if count >= n_places:
+        for place in range(count):
+            waiting.room[place] = rough[place]
+        bound = _kth_largest(waiting.room, count, n_places) - (margin + margin)
         waiting.bounds[row] = max(waiting.bounds[row], bound)
     left = 0
     for place in range(count):
@@ -401,10 +429,9 @@ def _rank_block(users, items, first_user, n_users, k, seen_offsets, seen_items, 
         _multiply_roughly(
             items.n_experts, steps, users.rough, first_user, n_users, items.rough, tile, desk.products
         )
-        groups = range(tile * TILE, min((tile + 1) * TILE, items.n_items), N_LANES)
         for row in range(n_users):
             user = first_user + row
-            for first in groups:
+            for first in range(tile * TILE, min((tile + 1) * TILE, items.n_items), N_LANES):
                 _route(users, items, user, first, k, desk)
                 start = row * items.n_experts * TILE + first % TILE
                 left = _possible(users, items, user, waiting.bounds[row], start, desk)
@@ -432,15 +459,24 @@ def _rank_block(users, items, first_user, n_users, k, seen_offsets, seen_items, 
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def _rank_exactly(users, items, user, k, seen_offsets, seen_items, scores, lists, desk):
-    # ``scores`` is room for a row.
-    _score_row(users, items, user, k, desk, scores)
-    cursor, end = seen_offsets[user], seen_offsets[user + 1]
-    for item in range(items.n_items):
-        if cursor < end and seen_items[cursor] == item:
-            cursor += 1
-            continue
-        _insert(scores[item], item, user, lists)
+def _rank_block_exactly(users, items, first_user, n_users, k, seen_offsets, seen_items, lists):
+    desk, scores = _desk(items), np.empty(items.n_items, np.float32)
+    for user in range(first_user, first_user + n_users):
+        _score_row(users, items, user, k, desk, scores)
+        cursor, end = seen_offsets[user], seen_offsets[user + 1]
+        for item in range(items.n_items):
+            if cursor < end and seen_items[cursor] == item:
+                cursor += 1
+                continue
+            _insert(scores[item], item, user, lists)
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _score_block(users, items, first_user, n_users, k, scores):
+    desk = _desk(items)
+    for user in range(first_user, first_user + n_users):
+        _score_row(users, items, user, k, desk, scores[user])
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
@@ -453,9 +489,7 @@ def rank(users, items, k, seen_offsets, seen_items, lists):
         if len(items.rough) > 0:
             _rank_block(users, items, first, n_users, k, seen_offsets, seen_items, lists)
         else:
-            desk, scores = _desk(items), np.empty(items.n_items, np.float32)
-            for user in range(first, first + n_users):
-                _rank_exactly(users, items, user, k, seen_offsets, seen_items, scores, lists, desk)
+            _rank_block_exactly(users, items, first, n_users, k, seen_offsets, seen_items, lists)
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
@@ -463,6 +497,5 @@ def rank(users, items, k, seen_offsets, seen_items, lists):
 def score(users, items, k, scores):
     """Fill the table [users, items] with every pair's score; k experts a pair."""
     for block in numba.prange((users.n_users + USERS_AT_ONCE - 1) // USERS_AT_ONCE):
-        desk = _desk(items)
-        for user in range(block * USERS_AT_ONCE, min((block + 1) * USERS_AT_ONCE, users.n_users)):
-            _score_row(users, items, user, k, desk, scores[user])
+        first = block * USERS_AT_ONCE
+        _score_block(users, items, first, min(USERS_AT_ONCE, users.n_users - first), k, scores)
