@@ -248,11 +248,12 @@ def _score(users, items, user, item, lane, desk):
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def _score_row(users, items, user, k, desk, scores):
-    for first in range(0, items.n_items, N_LANES):
+def _score_tile(users, items, user, tile, k, desk, scores):
+    begin = tile * TILE
+    for first in range(begin, min(begin + TILE, items.n_items), N_LANES):
         _route(users, items, user, first, k, desk)
         for lane in range(min(N_LANES, items.n_items - first)):
-            scores[first + lane] = _score(users, items, user, first + lane, lane, desk)
+            scores[first - begin + lane] = _score(users, items, user, first + lane, lane, desk)
 
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
@@ -424,7 +425,8 @@ def _rank_block(users, items, first_user, n_users, k, seen_offsets, seen_items, 
     desk = _desk(items)
     n_places = lists.values.shape[1]
     waiting, steps = _waiting(n_places), items.width // 2
-    cursors, ends = seen_offsets[first_user:].copy(), seen_offsets[first_user + 1 :]
+    cursors = seen_offsets[first_user : first_user + n_users].copy()
+    ends = seen_offsets[first_user + 1 : first_user + n_users + 1]
     for tile in range((items.n_items + TILE - 1) // TILE):
         _multiply_roughly(
             items.n_experts, steps, users.rough, first_user, n_users, items.rough, tile, desk.products
@@ -460,23 +462,28 @@ def _rank_block(users, items, first_user, n_users, k, seen_offsets, seen_items, 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
 def _rank_block_exactly(users, items, first_user, n_users, k, seen_offsets, seen_items, lists):
-    desk, scores = _desk(items), np.empty(items.n_items, np.float32)
-    for user in range(first_user, first_user + n_users):
-        _score_row(users, items, user, k, desk, scores)
-        cursor, end = seen_offsets[user], seen_offsets[user + 1]
-        for item in range(items.n_items):
-            if cursor < end and seen_items[cursor] == item:
-                cursor += 1
-                continue
-            _insert(scores[item], item, user, lists)
+    # Tile by tile, so that all users at once read a tile's vectors while they are near.
+    desk, scores = _desk(items), np.empty(TILE, np.float32)
+    cursors = seen_offsets[first_user : first_user + n_users].copy()
+    ends = seen_offsets[first_user + 1 : first_user + n_users + 1]
+    for tile in range((items.n_items + TILE - 1) // TILE):
+        begin = tile * TILE
+        for row in range(n_users):
+            _score_tile(users, items, first_user + row, tile, k, desk, scores)
+            for item in range(begin, min(begin + TILE, items.n_items)):
+                if cursors[row] < ends[row] and seen_items[cursors[row]] == item:
+                    cursors[row] += 1
+                    continue
+                _insert(scores[item - begin], item, first_user + row, lists)
 
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
 def _score_block(users, items, first_user, n_users, k, scores):
     desk = _desk(items)
-    for user in range(first_user, first_user + n_users):
-        _score_row(users, items, user, k, desk, scores[user])
+    for tile in range((items.n_items + TILE - 1) // TILE):
+        for user in range(first_user, first_user + n_users):
+            _score_tile(users, items, user, tile, k, desk, scores[user, tile * TILE :])
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
