@@ -1,158 +1,287 @@
-"""Scores of a sparse mixture of experts for blocks of users over all items.
+"""Scores and best lists of a sparse mixture of experts over all items.
 
-The routing depends on the pair: each pair keeps its k experts of largest logit and mixes their scores by a softmax
-over those k. Expert scores come from matrix products; what is left per pair is choosing and mixing.
+The routing depends on the pair: each pair keeps its k experts of largest logit (ties to the lower expert) and mixes
+their scores by a softmax over those k. Tensors of users x items x experts are formed by the reference alone; the
+kernel holds a few rows at a time.
 """
 
-from typing import no_type_check
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from alnico.errors import ConfigError
+from alnico.kernels import routed_tiles
+from alnico.kernels.lanes import N_LANES
+from alnico.kernels.routed_tiles import FOUR, TILE, Audience, Catalogue, Lists
 from alnico.kernels.threads import follow_torch
 
-USER_BLOCK = 32
+NUMBERS_AT_ONCE = 2**27
+"""How many numbers the reference may form for one block of users and items."""
 
 
-@numba.njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "nsz"})
-@no_type_check
-def _mix(expert_scores, user_logits, item_logits, k, out):
-    n_experts, n_users, n_items = expert_scores.shape
-    for user in numba.prange(n_users):
-        logits = np.empty(n_experts, np.float32)
-        for item in range(n_items):
-            for expert in range(n_experts):
-                logits[expert] = user_logits[user, expert] + item_logits[item, expert]
-            highest = np.float32(0)
-            weight_sum = np.float32(0)
-            total = np.float32(0)
-            for turn in range(k):
-                best = 0
-                for expert in range(1, n_experts):
-                    # Strictly greater: ties go to the lower expert.
-                    if logits[expert] > logits[best]:
-                        best = expert
-                if turn == 0:
-                    highest = logits[best]
-                weight = np.exp(logits[best] - highest)
-                weight_sum += weight
-                total += weight * expert_scores[best, user, item]
-                logits[best] = -np.inf
-            out[user, item] = total / weight_sum
+class HiddenLayer(NamedTuple):
+    """What a router does with the sum of its two parts before it is a logit: weights @ relu(sum) + offset."""
+
+    weights: Float[Tensor, "experts inner"]
+    offset: Float[Tensor, " experts"]
 
 
-@numba.njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "nsz", "reassoc"})
-@no_type_check
-def _mix_concat(users, items, readout, user_logits, item_logits, k, out):
-    n_experts, n_users, width = users.shape
-    for user in numba.prange(n_users):
-        logits = np.empty(n_experts, np.float32)
-        for item in range(items.shape[1]):
-            for expert in range(n_experts):
-                logits[expert] = user_logits[user, expert] + item_logits[item, expert]
-            highest = np.float32(0)
-            weight_sum = np.float32(0)
-            total = np.float32(0)
-            for turn in range(k):
-                best = 0
-                for expert in range(1, n_experts):
-                    if logits[expert] > logits[best]:
-                        best = expert
-                if turn == 0:
-                    highest = logits[best]
-                weight = np.exp(logits[best] - highest)
-                score = np.float32(0)
-                for axis in range(width):
-                    score += readout[axis] * max(
-                        users[best, user, axis] + items[best, item, axis], np.float32(0)
-                    )
-                weight_sum += weight
-                total += weight * score
-                logits[best] = -np.inf
-            out[user, item] = total / weight_sum
+class Readout(NamedTuple):
+    """The end of the concatenation head: <weights, relu(user + item)> + constant."""
+
+    weights: Float[Tensor, " width"]
+    constant: float
+
+
+@dataclass(frozen=True, eq=False)
+class RoutedItems:
+    """Everything that scoring needs besides the users; ``kept`` experts speak for each pair.
+
+    An expert scores a pair by the product of its two vectors, or by ``readout`` of their sum. The pair's logits are
+    the user's and the item's ``routing`` added up, or ``hidden`` of that sum.
+    """
+
+    vectors: Float[Tensor, "experts items width"]
+    routing: Float[Tensor, "items inner"]
+    kept: int
+    readout: Readout | None = None
+    hidden: HiddenLayer | None = None
+
+    @property
+    def n_experts(self) -> int:
+        """Experts in the pool."""
+        return self.vectors.shape[0]
+
+    @property
+    def n_items(self) -> int:
+        """Items that are scored."""
+        return self.vectors.shape[1]
+
+    def logits(
+        self, users: Float[Tensor, "batch inner"], items: Float[Tensor, "some inner"]
+    ) -> Float[Tensor, "batch some experts"]:
+        """All logits of some users and items, from their routing."""
+        summed = users[:, None, :] + items
+        if self.hidden is None:
+            return summed
+        return functional.linear(functional.relu(summed), self.hidden.weights, self.hidden.offset)
+
+    @cached_property
+    def _packed(self) -> "_Packed":
+        return _pack(self)
+
+
+class _Packed(NamedTuple):
+    # The kernel's view, and per expert what the error of a rough score is made of: the width of a rough step, the
+    # largest sum of absolute values and the largest length among the items' vectors.
+    catalogue: Catalogue
+    step: Tensor
+    largest_sum: Tensor
+    largest_length: Tensor
 
 
 def routed_scores(
-    users: Float[Tensor, "experts batch width"],
-    items: Float[Tensor, "experts items width"],
-    user_logits: Float[Tensor, "batch experts"],
-    item_logits: Float[Tensor, "items experts"],
-    k: int,
+    users: Float[Tensor, "experts batch width"], routing: Float[Tensor, "batch inner"], items: RoutedItems
 ) -> Float[Tensor, "batch items"]:
-    """Mixed scores where expert e scores a pair by <users_e, items_e> and logits are a user plus an item part."""
+    """The mixed score of every item for these users."""
     if users.is_cuda:
-        return _blocks(users, items, user_logits, item_logits, k, None)
-    out = torch.empty((users.shape[1], items.shape[1]))
-    transposed = items.transpose(1, 2)
+        return _scores_in_blocks(users, routing, items)
+    out = torch.empty((users.shape[1], items.n_items))
     follow_torch()
-    for start in range(0, users.shape[1], USER_BLOCK):
-        block = slice(start, start + USER_BLOCK)
-        expert_scores = torch.bmm(users[:, block], transposed)
-        _mix(
-            expert_scores.numpy(),
-            user_logits[block].contiguous().numpy(),
-            item_logits.contiguous().numpy(),
-            k,
-            out[block].numpy(),
-        )
+    routed_tiles.score(_audience(users, routing, items), items._packed.catalogue, items.kept, out.numpy())
     return out
 
 
-def routed_concat_scores(
+def routed_top(
     users: Float[Tensor, "experts batch width"],
-    items: Float[Tensor, "experts items width"],
-    readout: Float[Tensor, " width"],
-    user_logits: Float[Tensor, "batch experts"],
-    item_logits: Float[Tensor, "items experts"],
+    routing: Float[Tensor, "batch inner"],
+    items: RoutedItems,
+    seen_offsets: NDArray[np.int64],
+    seen_items: NDArray[np.int64],
     k: int,
-) -> Float[Tensor, "batch items"]:
-    """Mixed scores where expert e scores a pair by <readout, relu(users_e + items_e)>."""
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Item numbers and scores of the k best of each user, best first; -1 and -inf fill short lists.
+
+    The lists are those of ``top_items`` on ``routed_scores``, to the bit on the CPU: ties go to the smaller item,
+    and row r must not list ``seen_items[seen_offsets[r]:seen_offsets[r + 1]]`` (ascending).
+    Raises ConfigError if k is below 1.
+    """
+    if k < 1:
+        raise ConfigError(f"a list needs at least one place; found k = {k}")
     if users.is_cuda:
-        return _blocks(users, items, user_logits, item_logits, k, readout)
-    out = torch.empty((users.shape[1], items.shape[1]))
-    follow_torch()
-    _mix_concat(
-        users.contiguous().numpy(),
-        items.contiguous().numpy(),
-        readout.numpy(),
-        user_logits.contiguous().numpy(),
-        item_logits.contiguous().numpy(),
-        k,
-        out.numpy(),
+        return routed_top_reference(users, routing, items, seen_offsets, seen_items, k)
+    n_users = users.shape[1]
+    lists = Lists(
+        np.full((n_users, k), -1, np.int64),
+        np.full((n_users, k), -np.inf, np.float32),
+        np.zeros(n_users, np.int64),
     )
-    return out
+    follow_torch()
+    routed_tiles.rank(
+        _audience(users, routing, items),
+        items._packed.catalogue,
+        items.kept,
+        np.ascontiguousarray(seen_offsets),
+        np.ascontiguousarray(seen_items),
+        lists,
+    )
+    return lists.items, lists.values
+
+
+# -- plain torch, on any device ---------------------------------------------------------------------------
 
 
 def routed_scores_reference(
     users: Float[Tensor, "experts batch width"],
-    items: Float[Tensor, "experts items width"],
-    logits: Float[Tensor, "batch items experts"],
+    items: Float[Tensor, "experts some width"],
+    logits: Float[Tensor, "batch some experts"],
     k: int,
-    readout: Float[Tensor, " width"] | None = None,
-) -> Float[Tensor, "batch items"]:
-    """The same from whole logits, in plain torch: one value per user, item and expert is formed."""
+    readout: Readout | None = None,
+) -> Float[Tensor, "batch some"]:
+    """The scores from whole logits: one value per user, item and expert is formed."""
     if readout is None:
         expert_scores = torch.bmm(users, items.transpose(1, 2)).permute(1, 2, 0)
     else:
         summed = functional.relu(users[:, :, None, :] + items[:, None, :, :])
-        expert_scores = (summed @ readout).permute(1, 2, 0)
+        expert_scores = (summed @ readout.weights).permute(1, 2, 0) + readout.constant
     order = logits.sort(dim=2, descending=True, stable=True).indices[:, :, :k]
     gate = logits.gather(2, order).softmax(2)
     return (gate * expert_scores.gather(2, order)).sum(2)
 
 
-def _blocks(
-    users: Tensor, items: Tensor, user_logits: Tensor, item_logits: Tensor, k: int, readout: Tensor | None
-) -> Tensor:
-    per_user = items.shape[0] * items.shape[1] * (1 if readout is None else items.shape[2])
-    step = max(1, 2**27 // per_user)
-    parts = []
-    for start in range(0, users.shape[1], step):
-        block = slice(start, start + step)
-        logits = user_logits[block][:, None, :] + item_logits
-        parts.append(routed_scores_reference(users[:, block], items, logits, k, readout))
-    return torch.cat(parts)
+def routed_top_reference(
+    users: Float[Tensor, "experts batch width"],
+    routing: Float[Tensor, "batch inner"],
+    items: RoutedItems,
+    seen_offsets: NDArray[np.int64],
+    seen_items: NDArray[np.int64],
+    k: int,
+    numbers: int = NUMBERS_AT_ONCE,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """``routed_top`` by blocks of users and items, each of which forms at most about ``numbers`` numbers."""
+    device, n_users = users.device, users.shape[1]
+    per_pair = _numbers_per_pair(items)
+    many = max(1, min(items.n_items, int((numbers // per_pair) ** 0.5)))
+    some = max(1, numbers // (per_pair * many))
+    all_items, all_values = np.full((n_users, k), -1, np.int64), np.full((n_users, k), -np.inf, np.float32)
+    for first_user in range(0, n_users, some):
+        block = slice(first_user, min(first_user + some, n_users))
+        starts = seen_offsets[block.start : block.stop + 1]
+        rows = torch.from_numpy(np.repeat(np.arange(len(starts) - 1), np.diff(starts))).to(device)
+        seen = torch.from_numpy(np.array(seen_items[starts[0] : starts[-1]])).to(device)
+        values = torch.empty((len(starts) - 1, 0), device=device)
+        listed = torch.empty((len(starts) - 1, 0), dtype=torch.long, device=device)
+        for first in range(0, items.n_items, many):
+            scores = _block_scores(users, routing, items, block, slice(first, first + many))
+            inside = (seen >= first) & (seen < first + scores.shape[1])
+            scores[rows[inside], seen[inside] - first] = -torch.inf
+            numbered = torch.arange(first, first + scores.shape[1], device=device).expand_as(scores)
+            # Earlier items come first, and the order is stable: ties stay with the smaller item.
+            values, order = torch.cat([values, scores], 1).sort(dim=1, descending=True, stable=True)
+            listed = torch.cat([listed, numbered], 1).gather(1, order[:, :k])
+            values = values[:, :k]
+        width = values.shape[1]
+        all_values[block, :width] = values.cpu().numpy()
+        all_items[block, :width] = listed.masked_fill(values == -torch.inf, -1).cpu().numpy()
+    return all_items, all_values
+
+
+def _scores_in_blocks(users: Tensor, routing: Tensor, items: RoutedItems) -> Tensor:
+    step = max(1, NUMBERS_AT_ONCE // (_numbers_per_pair(items) * items.n_items))
+    everything = slice(0, items.n_items)
+    blocks = [slice(start, start + step) for start in range(0, users.shape[1], step)]
+    return torch.cat([_block_scores(users, routing, items, block, everything) for block in blocks])
+
+
+def _block_scores(users: Tensor, routing: Tensor, items: RoutedItems, some: slice, which: slice) -> Tensor:
+    logits = items.logits(routing[some], items.routing[which])
+    return routed_scores_reference(users[:, some], items.vectors[:, which], logits, items.kept, items.readout)
+
+
+def _numbers_per_pair(items: RoutedItems) -> int:
+    hidden = 0 if items.hidden is None else items.routing.shape[1]
+    return items.n_experts * (1 if items.readout is None else items.vectors.shape[2]) + hidden
+
+
+# -- what the kernel reads --------------------------------------------------------------------------------
+
+
+def _pack(items: RoutedItems) -> _Packed:
+    n_experts, n_items, _ = items.vectors.shape
+    vectors = _widened(items.vectors)
+    width, n_tiles = vectors.shape[2], -(-n_items // TILE)
+    step = _step(vectors.abs().amax((1, 2)), width)
+    none = np.zeros(0, np.float32)
+    rough = np.zeros(0, np.int32)
+    if items.readout is None:
+        whole = torch.zeros((n_tiles * TILE, n_experts, width), dtype=torch.int16)
+        whole[:n_items] = (vectors / step[:, None, None]).round().to(torch.int16).transpose(0, 1)
+        tiles = whole.reshape(n_tiles, TILE, n_experts, width // 2, 2).permute(0, 2, 3, 1, 4)
+        rough = _flat(tiles).view(np.int32)
+    inner = items.routing.shape[1]
+    routing = torch.zeros((n_tiles * TILE, inner))
+    routing[:n_items] = items.routing
+    mixing, offset = none, none
+    if items.hidden is not None:
+        n_missing = -n_experts % FOUR
+        mixing = _flat(functional.pad(items.hidden.weights.T, (0, n_missing)))
+        offset = _flat(functional.pad(items.hidden.offset, (0, n_missing)))
+    catalogue = Catalogue(
+        n_items,
+        n_experts,
+        width,
+        inner,
+        np.float32(0 if items.readout is None else items.readout.constant),
+        _flat(vectors.transpose(0, 1)),
+        rough,
+        _flat(routing.reshape(n_tiles, TILE, inner).transpose(1, 2)),
+        none if items.readout is None else _flat(_widened(items.readout.weights)),
+        mixing,
+        offset,
+    )
+    return _Packed(catalogue, step, vectors.abs().sum(2).amax(1), vectors.norm(dim=2).amax(1))
+
+
+def _audience(users: Tensor, routing: Tensor, items: RoutedItems) -> Audience:
+    packed = items._packed
+    vectors = _widened(users.transpose(0, 1))
+    n_users, n_experts, width = vectors.shape
+    sizes = vectors.abs()
+    step = _step(sizes.amax(2), width)
+    rough = torch.zeros((n_users + -n_users % FOUR, n_experts, width), dtype=torch.int16)
+    rough[:n_users] = (vectors / step[:, :, None]).round()
+    # Each side's rounding is at most half a step per number, weighed by the other side's numbers. The last term is
+    # several times what arithmetic in 32 bits can add.
+    error = packed.step / 2 * sizes.sum(2) + step / 2 * (packed.largest_sum + width * packed.step / 2)
+    error += 1e-6 * (width + n_experts) * vectors.norm(dim=2) * packed.largest_length
+    return Audience(
+        n_users,
+        _flat(vectors),
+        _flat(rough).view(np.int32),
+        _flat(routing),
+        _flat(step * packed.step),
+        _flat(error.amax(1)),
+    )
+
+
+def _step(largest: Tensor, width: int) -> Tensor:
+    # As fine as a sum of ``width`` products of whole numbers can be without leaving 32 bits.
+    finest = min(2**15 - 1, int(((2**31 - 1) / width) ** 0.5))
+    return torch.where(largest > 0, largest / finest, 1.0)
+
+
+def _widened(vectors: Tensor) -> Tensor:
+    # Zeros add nothing to products, nor to a readout.
+    return functional.pad(vectors, (0, -vectors.shape[-1] % N_LANES))
+
+
+def _flat(tensor: Tensor) -> NDArray[Any]:
+    # A copy of numpy's own: large ones get large pages, and far jumps inside them stay cheap.
+    return np.array(tensor.detach().contiguous().numpy()).reshape(-1)

@@ -14,6 +14,7 @@ from alnico.graphs.content import nearest_neighbours
 from alnico.models.magnet.config import MagnetConfig
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.scorer import MagnetScorer
+from alnico.ranking import ranking_from_scores
 from alnico.training.checkpoint import load_scorer_state, save_scorer
 
 SMALL = {"width": 5, "neighbours": 3, "induced": 4}
@@ -73,6 +74,17 @@ def test_lists_are_the_sorted_scores_without_what_was_seen(settings, block):
         best = sorted(free.tolist(), key=lambda item: (-table[user, item], item))[:6]
         assert ranking.items[row].tolist() == best
         np.testing.assert_allclose(ranking.scores[row], table[user, best], rtol=1e-5, atol=1e-6)
+
+
+@EVERY
+def test_lists_have_the_bits_of_the_scores(settings):
+    scorer, _, data = finished(settings)
+    users = np.arange(scorer.n_users)
+    seen = worlds.seen_of(data.interactions)
+    ranking = scorer.top(users, seen, 20)
+    sorted_scores = ranking_from_scores(everyone(scorer), users, seen.rows(users), 20)
+    np.testing.assert_array_equal(ranking.items, sorted_scores.items)
+    np.testing.assert_array_equal(ranking.scores, sorted_scores.scores)
 
 
 @EVERY

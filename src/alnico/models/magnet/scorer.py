@@ -16,12 +16,13 @@ from torch import Tensor
 from alnico.contracts import Expert, ExplainingScorer, PairExplanation, ScorerState
 from alnico.data.features import ItemFeatures
 from alnico.errors import DataError
-from alnico.kernels.routed_ranking import routed_concat_scores, routed_scores
+from alnico.kernels.routed_ranking import HiddenLayer, Readout, RoutedItems, routed_scores, routed_top
 from alnico.models.magnet.config import MagnetConfig
 from alnico.models.magnet.cues import Cue, Scale, make_projection, mean_length, prepared, scaled_cue
 from alnico.models.magnet.heads import ConcatHead, HadamardHead, make_head
 from alnico.models.magnet.router import Router, sparse_gate
 from alnico.models.magnet.templates import BEHAVIOUR, expert_pool, renormalised
+from alnico.ranking import Ranking, Seen, as_users, stack
 
 
 @dataclass(frozen=True)
@@ -206,41 +207,49 @@ class MagnetScorer(ExplainingScorer):
         return self.router.user_part(read)
 
     @cached_property
-    def _item_side(self) -> Float[Tensor, "experts items width"]:
+    def _routed_items(self) -> RoutedItems:
         rows = torch.arange(self.n_items, device=self.device)
         mixed = self._mixed(self._part_vectors(self.items, rows), self.items.present)
-        return self.head.item_side(mixed).contiguous()
-
-    @cached_property
-    def _item_part(self) -> Float[Tensor, "items inner"]:
-        assert self.router is not None
-        return self.router.item_part(self.items.z)
+        head = self.head
+        readout = Readout(head.readout, float(head.offset)) if isinstance(head, ConcatHead) else None
+        kept = min(self.config.experts_per_pair, len(mixed))
+        routing, hidden = torch.zeros((self.n_items, 1), device=self.device), None
+        if self.router is not None:
+            routing = self.router.item_part(self.items.z)
+            if self.router.second is None:
+                routing = self.router.scale * routing
+            else:
+                second, scale = self.router.second, self.router.scale
+                hidden = HiddenLayer(scale * second.weight, scale * second.bias)
+        return RoutedItems(head.item_side(mixed).contiguous(), routing, kept, readout, hidden)
 
     # -- scoring -------------------------------------------------------------------------------------
 
+    def _routing(self, users: Tensor) -> Float[Tensor, "rows inner"]:
+        if self.router is None:
+            return torch.zeros((len(users), 1), device=self.device)
+        part = self._user_part(users)
+        return part if self.router.second is not None else self.router.scale * part
+
     @torch.no_grad()
     def scores(self, users: Int[Tensor, " batch"]) -> Float[Tensor, "batch items"]:
-        left = self._user_side(users)
-        if self.router is None:
-            zero = torch.zeros(1, device=self.device)
-            return self._mix(left, zero.expand(len(users), 1), zero.expand(self.n_items, 1))
-        user_part = self._user_part(users)
-        if self.router.second is None:
-            scale = self.router.scale
-            return self._mix(left, scale * user_part, scale * self._item_part)
-        # One hidden layer does not separate: each user's logits over all items are formed in turn.
-        out = torch.empty((len(users), self.n_items), device=self.device)
-        for row in range(len(users)):
-            logits = self.router.logits(user_part[row] + self._item_part)
-            out[row] = self._mix(left[:, row : row + 1], torch.zeros_like(logits[:1]), logits)[0]
-        return out
+        return routed_scores(self._user_side(users), self._routing(users), self._routed_items)
 
-    def _mix(self, left: Tensor, user_logits: Tensor, item_logits: Tensor) -> Float[Tensor, "batch items"]:
-        k = min(self.config.experts_per_pair, len(left))
-        if isinstance(self.head, HadamardHead):
-            return routed_scores(left, self._item_side, user_logits, item_logits, k)
-        mixed = routed_concat_scores(left, self._item_side, self.head.readout, user_logits, item_logits, k)
-        return mixed + self.head.offset
+    @torch.no_grad()
+    def top(self, users: NDArray[np.int64], seen: Seen, k: int, block: int = 1024) -> Ranking:
+        """The k best items of each user, as ``Scorer.top`` has it; no table of scores is formed.
+
+        ``block`` users' vectors are made at a time, so memory is block * experts * width * 4 bytes.
+        """
+        parts = []
+        for start in range(0, len(users), block):
+            some = users[start : start + block]
+            rows, own = as_users(some, self.device), seen.rows(some)
+            found = routed_top(
+                self._user_side(rows), self._routing(rows), self._routed_items, own.offsets, own.items, k
+            )
+            parts.append(Ranking(some, *found))
+        return stack(parts, k)
 
     @torch.no_grad()
     def score_pairs(
