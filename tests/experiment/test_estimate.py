@@ -1,6 +1,7 @@
 """What a run will cost: laws that carry measurements on, sums done by hand, and proposals that keep their word."""
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from alnico.data.dataset import Dataset
 from alnico.data.ids import IdMap
 from alnico.data.splitting import split
 from alnico.data.store import save_dataset
-from alnico.errors import ConfigError, DataError
+from alnico.errors import ConfigError, DataError, DivergedError
 from alnico.experiment.estimate import Budget, Trials, carried, changed, check_reading, estimate, propose
 from alnico.experiment.folder import default_recipe, open_for
 from alnico.experiment.probing import Copy, probe, warm_up
@@ -129,6 +130,16 @@ def test_smaller_copies_foretell_the_bytes_of_the_whole(name: str) -> None:
     for phase, truth in whole.items():
         measured = [(u, i, found.phases[phase]) for (u, i), found in probes.items()]
         assert carried(measured, (1500, 1100), ("users", "items")) == pytest.approx(truth, rel=0.25), phase
+
+
+def test_trial_that_breaks_off_counts_no_further() -> None:
+    world = worlds.scattered(n_users=40, n_items=40)
+    spec = changed(
+        spec_of(Path("nowhere"), l2=1e30), {"training.learning_rate": 1e30, "training.batch_size": 8}
+    )
+    with pytest.raises(DivergedError):
+        probe(spec, Copy.of(world.data, world.split.valid, 40, 40))
+    assert not tracemalloc.is_tracing()
 
 
 # -- whole estimates -----------------------------------------------------------------------------------------------

@@ -46,11 +46,15 @@ def estimate(
     from alnico.experiment.estimate import Budget
     from alnico.experiment.estimate import estimate as find_out
     from alnico.experiment.spec import load_spec
+    from alnico.training.trainer import Interrupted
 
     memory = None if budget_memory is None else read_quantity(budget_memory, BYTES, "--budget-memory")
     seconds = None if budget_time is None else read_quantity(budget_time, SECONDS, "--budget-time")
     spec = load_spec(config, changes or [], dataset=data)
-    told = find_out(spec, Budget(None if memory is None else int(memory), seconds), patience)
+    try:
+        told = find_out(spec, Budget(None if memory is None else int(memory), seconds), patience)
+    except Interrupted as stop:
+        raise typer.Abort from stop
     if json:
         print_json(asdict(told))
         return

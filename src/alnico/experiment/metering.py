@@ -22,20 +22,31 @@ class Meter:
     def __init__(self) -> None:
         self.kept = 0
         self.peak = 0
-        self._tensors = _TensorCount()
+        self._tensors: _TensorCount | None = None
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Count from zero from here on."""
         self._tensors = _TensorCount()
         tracemalloc.start()
         self._tensors.__enter__()  # type: ignore[no-untyped-call]
-        return self
 
-    def __exit__(self, *problem: Any) -> None:
-        self._tensors.__exit__(*problem)  # type: ignore[no-untyped-call]
+    def stop(self) -> None:
+        """Count no further; nothing happens where nothing is counted."""
+        if self._tensors is None:
+            return
+        counted, self._tensors = self._tensors, None
+        counted.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         kept, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        self.kept = self._tensors.live + kept
-        self.peak = self._tensors.peak + peak
+        self.kept = counted.live + kept
+        self.peak = counted.peak + peak
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.stop()
 
 
 class _TensorCount(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -210,7 +210,7 @@ def _train(
 
     def validate(scorer: Scorer) -> Mapping[str, float]:
         judge.rank_first(scorer)
-        batches.judging.__exit__(None, None, None)
+        batches.judging.stop()
         judge.rank_more(scorer)
         best.append(_state_bytes(scorer))
         return {spec.training.metric: 0.0}
@@ -218,8 +218,12 @@ def _train(
     plan = spec.training.model_copy(update={"epochs": 1})
     batches.before_last = judge.start
     batches.began = time.perf_counter()
-    batches.stepping.__enter__()
-    fit(model, batches, validate, plan, seed=spec.seed, device=torch.device("cpu"))
+    batches.stepping.start()
+    try:
+        fit(model, batches, validate, plan, seed=spec.seed, device=torch.device("cpu"))
+    finally:
+        batches.stepping.stop()
+        batches.judging.stop()
     parameters = sum(p.numel() * p.element_size() for p in model.parameters())
     state = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     # Beside the best model so far, which stays in memory; Adam keeps two numbers per parameter.
@@ -255,14 +259,14 @@ class _Trial(BatchSource):
         first = next(real)
         self.start_seconds = time.perf_counter() - self.began
         yield self._widest()
-        self.stepping.__exit__(None, None, None)
+        self.stepping.stop()
         for batch in chain([first], real):
             began = time.perf_counter()
             yield batch
             self.step_seconds.append(time.perf_counter() - began)
             if len(self.step_seconds) >= LEAST_STEPS and sum(self.step_seconds) > self.enough_seconds:
                 break
-        self.judging.__enter__()
+        self.judging.start()
         self.before_last()
 
     def _widest(self) -> Batch:
