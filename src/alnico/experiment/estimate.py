@@ -41,7 +41,7 @@ HASTE = 3.0
 SAFE_SHARE = 0.8
 """Share of the free memory that trying out may take."""
 COPIES_SHARE = 0.7
-"""Share of the patience that growing copies may take; the rest is for proposals."""
+"""Share of the patience that growing copies may take where there is a budget; the rest is for proposals."""
 PROPOSALS = 3
 BYTES_PER_INTERACTION = 120
 """What reading, sorting and splitting an interaction takes at its height."""
@@ -131,7 +131,9 @@ def estimate(spec: RunSpec, budget: Budget | None = None, patience: float = 20.0
     dataset = open_for(spec)
     split = split_dataset(dataset, spec.split or default_recipe(dataset))
     check_parts(split, issubclass(model_class(spec.model_name), TrainableRecommender))
-    trials = Trials(spec, dataset, split, limit.memory_bytes, began + COPIES_SHARE * patience)
+    # Without a budget there is hardly ever anything to propose.
+    share = 1.0 if budget == Budget() else COPIES_SHARE
+    trials = Trials(spec, dataset, split, limit.memory_bytes, began + share * patience)
     forecast = trials.first_forecast(spec)
     excess = forecast.excess(limit)
     proposals: list[Proposal] = []
@@ -225,12 +227,12 @@ class Trials:
     def _fits(self, size: tuple[int, int], spent: float, room: float, deadline: float) -> bool:
         """Whether a copy of this size surely stays within memory and is likely to stay within time.
 
-        Nothing in memory grows faster than users or items do; building may grow with the square of items.
+        Nothing in memory grows faster than users or items do; building grows with users or the square of items.
         """
         last = self.first[-1]
         users, items = size[0] / last.n_users, size[1] / last.n_items
         height = max(last.phases.values()) * max(users, items)
-        seconds = spent + last.build_seconds * (items * max(users, items) - 1)
+        seconds = spent + last.build_seconds * (max(users, items**2) - 1)
         return height <= room and time.perf_counter() + seconds <= deadline
 
     @property
