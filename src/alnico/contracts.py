@@ -23,9 +23,20 @@ from alnico.errors import UnsupportedError
 from alnico.graphs.cache import GraphCache
 from alnico.ranking import Ranking, Seen, as_users, ranking_from_scores, stack
 
+LEAST_WIDTH = 16
+"""Nobody is advised to make vectors shorter than this."""
+
 
 class ModelConfig(BaseModel, frozen=True, extra="forbid"):
     """Settings of one model; an unknown key is an error."""
+
+    def thriftier(self) -> list[dict[str, Any]]:
+        """Changes to these settings, each by itself, with which the model needs less memory or time.
+
+        Those that change the model least come first. By default half the width, where there is one.
+        """
+        width = self.model_dump().get("width")
+        return [{"width": width // 2}] if isinstance(width, int) and width >= 2 * LEAST_WIDTH else []
 
 
 @dataclass(frozen=True)

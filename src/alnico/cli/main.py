@@ -39,6 +39,9 @@ VERBS = {
     "data": Verb("alnico.cli.data:app", "Import, describe, check and split a data set."),
     "encode": Verb("alnico.cli.encode:encode", "Turn images and texts into vectors."),
     "models": Verb("alnico.cli.models:models", "List the models and their settings."),
+    "estimate": Verb(
+        "alnico.cli.estimate:estimate", "Say what memory and time a run will need, and what fits."
+    ),
     "train": Verb("alnico.cli.train:train", "Train one model as a file says, and test it once."),
     "evaluate": Verb("alnico.cli.evaluate:evaluate", "Show the measures of a run: overall and by group."),
     "compare": Verb("alnico.cli.compare:compare", "Compare two runs user by user, with tests and intervals."),

@@ -23,8 +23,8 @@ from alnico.errors import StorageError
 from alnico.experiment.answer import explain_pair, named
 from alnico.experiment.examples import LIST_LENGTH, hits_of_test, routing_by_kind
 from alnico.experiment.folder import RECORD, Run, finite, open_run
+from alnico.experiment.machine import peak_memory_bytes
 from alnico.experiment.results import Duel, RunRecord, duels, record_of, summary, warning
-from alnico.experiment.run import peak_memory_bytes
 from alnico.experiment.run import resume as resume_run
 from alnico.experiment.run import run as train_and_test
 from alnico.experiment.spec import RunSpec, read_spec

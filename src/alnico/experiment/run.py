@@ -3,10 +3,8 @@
 import hashlib
 import json
 import platform
-import resource
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +16,7 @@ import torch
 
 from alnico.contracts import ExplainingScorer, Recommender, Scorer, TrainableRecommender, TrainingData
 from alnico.data.dataset import Dataset
+from alnico.data.interactions import Interactions
 from alnico.data.split import Split, Targets
 from alnico.data.splitting import split as split_dataset
 from alnico.data.store import is_data_folder
@@ -38,6 +37,7 @@ from alnico.experiment.folder import (
     store_result,
     store_test,
 )
+from alnico.experiment.machine import peak_memory_bytes
 from alnico.experiment.spec import RunSpec
 from alnico.graphs.cache import GraphCache
 from alnico.models import model_class, restore
@@ -72,11 +72,11 @@ def run(
         raise StorageError(
             f"{folder} already holds a run; choose another folder, or go on with --resume {folder}"
         )
-    device = _device(spec.device)
+    device = device_of(spec.device)
     dataset = open_for(spec)
     split = split_dataset(dataset, spec.split or default_recipe(dataset))
     model = _build(spec, dataset, split)
-    _check_parts(split, isinstance(model, TrainableRecommender))
+    check_parts(split, isinstance(model, TrainableRecommender))
     if isinstance(model, TrainableRecommender):
         check_rates(model, spec.training)
     if warm_start is not None:
@@ -100,11 +100,12 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
         # Killed before anything was saved: what it was to start from has to be fetched again.
         _adopt(model, open_run(begun.record["warm_start"]), begun.dataset)
     return _finish(
-        spec, begun.folder, begun.dataset, begun.split, model, _device(spec.device), watcher, resume=True
+        spec, begun.folder, begun.dataset, begun.split, model, device_of(spec.device), watcher, resume=True
     )
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device of this name. Raises ConfigError if torch knows none or it is not here."""
     try:
         device = torch.device(name)
     except RuntimeError as problem:
@@ -114,7 +115,8 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _check_parts(split: Split, trainable: bool) -> None:
+def check_parts(split: Split, trainable: bool) -> None:
+    """Raise DataError if nothing is left to choose the best epoch by, or nothing to test on."""
     if trainable and not len(split.valid):
         raise DataError(
             "the split leaves no validation interactions, by which training chooses its best epoch; "
@@ -164,7 +166,7 @@ def _finish(
         else None
     )
     desk = Desk(folder, _settings_hash(spec, dataset, split))
-    validate = _validation(spec, split)
+    validate = validation(spec.evaluation.metrics, split.train, split.valid)
     fitted = fit(
         model,
         batches,
@@ -180,14 +182,13 @@ def _finish(
     return open_run(folder)
 
 
-def _validation(spec: RunSpec, split: Split) -> Validate:
+def validation(metrics: Sequence[str], train: Interactions, valid: Targets) -> Validate:
     """Measures a scorer on the validation part; training items masked."""
-    seen = Seen(split.train.offsets, split.train.items_by_id)
-    longest = max(parse_metric(metric).cutoff for metric in spec.evaluation.metrics)
+    seen = Seen(train.offsets, train.items_by_id)
+    longest = max(parse_metric(metric).cutoff for metric in metrics)
 
     def validate(scorer: Scorer) -> Mapping[str, float]:
-        ranking = scorer.top(split.valid.users, seen, longest)
-        return evaluate(ranking, split.valid, spec.evaluation.metrics).means()
+        return evaluate(scorer.top(valid.users, seen, longest), valid, metrics).means()
 
     return validate
 
@@ -273,12 +274,6 @@ def _training_facts(folder: Path, fitted: Fitted) -> dict[str, Any]:
         ]
         facts["effective_experts_at_end"] = float(np.mean(last)) if last else None
     return facts
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident size of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def _settings_hash(spec: RunSpec, dataset: Dataset, split: Split) -> str:

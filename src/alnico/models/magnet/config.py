@@ -34,6 +34,9 @@ PAPER: dict[str, Any] = {
 """What ``preset = "paper"`` fixes: every switch at its printed form."""
 
 
+THRIFTY_CAPS = (20, 10, 5)
+
+
 class MagnetConfig(ModelConfig):
     """Settings of MAGNET. Defaults are those of ``preset = "alnico"``; a setting that is given always wins."""
 
@@ -152,6 +155,15 @@ class MagnetConfig(ModelConfig):
     """The step at which ``switch = "fixed"`` happens."""
     coverage_floor: float | None = Field(0.85, ge=0, lt=1)
     """Normalised entropy at which stage 2 stops sharpening and restores coverage; none lets it collapse."""
+
+    def thriftier(self) -> list[dict[str, Any]]:
+        """Fewer induced edges in training, then none at all, then fewer to begin with, then shorter vectors."""
+        if self.views == "single":
+            return super().thriftier()
+        drawn = min(self.induced, self.induced_cap or self.induced)
+        caps = [{"induced_cap": cap} for cap in THRIFTY_CAPS if cap < drawn]
+        fewer = [{"induced": self.induced // 2}] if self.induced > 1 else []
+        return [*caps, {"views": "single"}, *fewer, *super().thriftier()]
 
     @model_validator(mode="before")
     @classmethod

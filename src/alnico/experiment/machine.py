@@ -1,0 +1,47 @@
+"""What this machine has, and what this process takes of it."""
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def resident_bytes() -> int:
+    """Resident size of this process now; where the system does not tell, its largest so far."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return peak_memory_bytes()
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def free_bytes() -> int:
+    """Memory that a new process could fill: what the system calls available, within the limit of its container.
+
+    Where the system does not tell, all the memory that is built in.
+    """
+    return min(_available(), _left_in_container())
+
+
+def _available() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    fields = dict(line.split(":", 1) for line in lines)
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+def _left_in_container() -> int:
+    folder = Path("/sys/fs/cgroup")
+    try:
+        most = int((folder / "memory.max").read_text())
+        return most - int((folder / "memory.current").read_text())
+    except (OSError, ValueError):  # no container, or one without a limit
+        return sys.maxsize
