@@ -1,6 +1,7 @@
 """Scores and lists of the mixture over all pairs, against plain torch, a plain loop and sorting."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,19 @@ def assert_equal_lists(one, other):
 
 
 # -- scores ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("of_users", "of_items"), [(40, 1), (1, 40), (40, 40), (400, 400)])
+@pytest.mark.parametrize("kept", [1, 3, 4, 9])
+def test_logits_far_apart_weigh_as_in_the_reference(of_users, of_items, kept):
+    users, routing, items = question(9, kept, n_users=20, n_items=150, width=16)
+    wide = replace(items, routing=of_items * items.routing)
+    # Some users keep to small distances, so that both ways of weighing meet in one call.
+    routing = torch.cat([routing[:10], of_users * routing[10:]])
+    expected = reference(users, routing, wide)
+    torch.testing.assert_close(routed_scores(users, routing, wide), expected, atol=1e-5, rtol=1e-5)
+    lists = routed_top(users, routing, wide, *nothing_seen(20), 5)
+    assert_equal_lists(lists, top_items(routed_scores(users, routing, wide), *nothing_seen(20), 5))
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["any logits", "tied logits"])

@@ -24,6 +24,8 @@ from alnico.kernels.threads import follow_torch
 
 NUMBERS_AT_ONCE = 2**27
 """How many numbers the reference may form for one block of users and items."""
+EVEN = 10.0
+"""Largest distance of a row's logits at which weights are products of a user's and an item's exponentials."""
 
 
 class HiddenLayer(NamedTuple):
@@ -233,6 +235,13 @@ def _pack(items: RoutedItems) -> _Packed:
         n_missing = -n_experts % FOUR
         mixing = _flat(functional.pad(items.hidden.weights.T, (0, n_missing)))
         offset = _flat(functional.pad(items.hidden.offset, (0, n_missing)))
+    factors = none
+    if items.hidden is None:
+        own = _factors(items.routing)
+        if (own >= 0).all():
+            padded = torch.zeros_like(routing)
+            padded[:n_items] = own
+            factors = _flat(padded.reshape(n_tiles, TILE, inner).transpose(1, 2))
     catalogue = Catalogue(
         n_items,
         n_experts,
@@ -242,6 +251,7 @@ def _pack(items: RoutedItems) -> _Packed:
         _flat(vectors.transpose(0, 1)),
         rough,
         _flat(routing.reshape(n_tiles, TILE, inner).transpose(1, 2)),
+        factors,
         none if items.readout is None else _flat(_widened(items.readout.weights)),
         mixing,
         offset,
@@ -266,9 +276,16 @@ def _audience(users: Tensor, routing: Tensor, items: RoutedItems) -> Audience:
         _flat(vectors),
         _flat(rough).view(np.int32),
         _flat(routing),
+        _flat(_factors(routing)) if items.hidden is None else np.zeros(0, np.float32),
         _flat(step * packed.step),
         _flat(error.amax(1)),
     )
+
+
+def _factors(routing: Float[Tensor, "rows experts"]) -> Float[Tensor, "rows experts"]:
+    # -1 for a row so uneven that products of factors could become too small to count with.
+    below = routing - routing.amax(1, keepdim=True)
+    return torch.where(below.amin(1, keepdim=True) >= -EVEN, below.exp(), -1.0)
 
 
 def _step(largest: Tensor, width: int) -> Tensor:

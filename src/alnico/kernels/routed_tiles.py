@@ -44,7 +44,8 @@ class Catalogue(NamedTuple):
     """What all users share. Tables are flat; shapes in front of that, a tile being ``TILE`` items, zero-padded.
 
     vectors [items, experts, width]; rough [tiles, experts, width / 2, TILE], pairs of int16 (no numbers for the
-    concatenation head); routing [tiles, inner, TILE], the items' part of the router. ``readout`` [width] only for
+    concatenation head); routing [tiles, inner, TILE], the items' part of the router; factors, alike, the
+    exponentials of that part less its largest, where weights may be had from them. ``readout`` [width] only for
     the concatenation head; ``mixing`` [inner, experts up to a multiple of FOUR] and ``offset`` only for
     a router with a hidden layer. ``width`` is a multiple of 16.
     """
@@ -57,21 +58,23 @@ class Catalogue(NamedTuple):
     vectors: NDArray[np.float32]
     rough: NDArray[np.int32]
     routing: NDArray[np.float32]
+    factors: NDArray[np.float32]
     readout: NDArray[np.float32]
     mixing: NDArray[np.float32]
     offset: NDArray[np.float32]
 
 
 class Audience(NamedTuple):
-    """Some users, flat likewise: vectors [users, experts, width]; rough [users, experts, width / 2]; routing
-    [users, inner]; scale [users, experts] turns products of rough vectors into rough scores; margin [users] is how
-    far a rough mixed score can be below the exact one.
+    """Some users, flat likewise: vectors [users, experts, width]; rough [users, experts, width / 2]; routing and
+    factors [users, inner], factors like the items', -1 where a user has none; scale [users, experts] turns products
+    of rough vectors into rough scores; margin [users] is how far a rough mixed score can be below the exact one.
     """
 
     n_users: int
     vectors: NDArray[np.float32]
     rough: NDArray[np.int32]
     routing: NDArray[np.float32]
+    factors: NDArray[np.float32]
     scale: NDArray[np.float32]
     margin: NDArray[np.float32]
 
@@ -161,7 +164,8 @@ def _form_logits(users, items, user, start, desk):
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
 @no_type_check
-def _weigh(n_experts, k, desk):
+def _weigh(users, items, user, start, k, desk):
+    n_experts = items.n_experts
     # Four places are sorted in registers at a time; what falls out of them is left for the next four.
     lowest = same(np.float32(-np.inf))
     highest = last = following = lowest
@@ -186,10 +190,18 @@ def _weigh(n_experts, k, desk):
             last, following = third, fourth
         else:
             last, following = fourth, fifth
-    for expert in range(n_experts):
-        logit = load(desk.logits, expert * N_LANES)
-        weight = where_at_least(logit, last, exponential(minus(logit, highest)))
-        store(desk.weights, expert * N_LANES, weight)
+    if len(items.factors) > 0 and users.factors[user * n_experts] >= 0:
+        # e to the power of a sum of two parts; what all experts of the pair have in common falls out of the mixture.
+        for expert in range(n_experts):
+            own = spread(users.factors, user * n_experts + expert)
+            weight = times(own, load(items.factors, start + expert * TILE))
+            logit = load(desk.logits, expert * N_LANES)
+            store(desk.weights, expert * N_LANES, where_at_least(logit, last, weight))
+    else:
+        for expert in range(n_experts):
+            logit = load(desk.logits, expert * N_LANES)
+            weight = where_at_least(logit, last, exponential(minus(logit, highest)))
+            store(desk.weights, expert * N_LANES, weight)
     if k < n_experts and not_at_most(last, following) != ALL_LANES:
         store(desk.mixed, 0, last)
         _drop_ties(n_experts, k, desk.mixed, desk.logits, desk.weights)
@@ -214,8 +226,9 @@ def _drop_ties(n_experts, k, last, logits, weights):
 def _route(users, items, user, first, k, desk):
     # The weights of all experts for sixteen items from ``first`` on; 0 for those that a pair does not keep.
     tile, place = first // TILE, first % TILE
-    _form_logits(users, items, user, tile * items.inner * TILE + place, desk)
-    _weigh(items.n_experts, k, desk)
+    start = tile * items.inner * TILE + place
+    _form_logits(users, items, user, start, desk)
+    _weigh(users, items, user, start, k, desk)
 
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
