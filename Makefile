@@ -18,7 +18,7 @@ help:
 	@echo "make test   run the tests"
 	@echo "make slow   run the long tests"
 	@echo "make check  lint (ruff) and check types (mypy, strict)"
-	@echo "make bench  measure speed"
+	@echo "make bench  measure speed and memory (about 20 minutes; SECTIONS='ranking epochs' measures less)"
 	@echo "make setup  only install what the targets above need"
 	@echo "make clean  remove the environment and all caches; data, runs and reports stay"
 	@echo
@@ -46,7 +46,7 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@echo "alnico: measuring speed"
-	@$(VENV)/bin/python benchmarks/run.py
+	@$(VENV)/bin/python -m benchmarks.run $(SECTIONS) $(if $(WRITE),--write $(WRITE))
 
 setup: $(VENV)/.installed-dev
 	@echo "alnico: everything is installed in $(VENV)"

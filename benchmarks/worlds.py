@@ -8,7 +8,9 @@ import numpy as np
 
 from alnico import read_dataset, split
 from alnico.contracts import TrainingData
+from alnico.data.dataset import Dataset
 from alnico.data.features import ItemFeatures, Modality
+from alnico.data.ids import IdMap
 from alnico.data.interactions import Interactions
 from alnico.data.split import Split
 from alnico.data.splitting import read_recipe
@@ -36,21 +38,34 @@ class World:
         return replace(self, data=TrainingData(self.train, features, {}, GraphCache()))
 
 
-def baby() -> World:
-    """Amazon Baby (19,445 users, 7,050 items, 118,551 training pairs; 128-d image and text vectors).
+def dataset_of_baby() -> Dataset:
+    """Amazon Baby with 128-d image and text vectors, from ``amazon-baby`` in ``ALNICO_REAL_DATA`` or ../shared/data.
 
-    Read from the folder ``amazon-baby`` in ``ALNICO_REAL_DATA`` or ../shared/data; otherwise a random set of its size.
+    Where it is not, a random set of its size, split at random.
     """
     places = [Path(given)] if (given := os.environ.get("ALNICO_REAL_DATA")) else []
     places.append(ROOT.parent / "shared" / "data")
     for place in places:
         folder = place / "amazon-baby"
         if folder.is_dir():
-            dataset, _ = read_dataset(folder, name="baby", features=dict(FEATURES), neighbours={})
-            parts = split(dataset, read_recipe({"rule": "given"}))
-            return World("Baby", TrainingData(parts.train, dataset.features, {}, GraphCache()), parts)
-    train = random_pairs(19_445, 7_050, 118_551)
-    return World("random, of Baby's size", TrainingData(train, vectors(7_050, image=128, text=128)))
+            return read_dataset(folder, name="baby", features=dict(FEATURES), neighbours={})[0]
+    pairs = random_pairs(19_445, 7_050, 160_792)
+    labels = np.random.default_rng(0).choice(3, len(pairs), p=[0.74, 0.13, 0.13]).astype(np.int8)
+    return Dataset(
+        "random, of Baby's size",
+        pairs,
+        vectors(7_050, image=128, text=128),
+        IdMap(np.arange(19_445), "user"),
+        IdMap(np.arange(7_050), "item"),
+        labels=labels,
+    )
+
+
+def baby() -> World:
+    """Baby in its given split: 19,445 users, 7,050 items, 118,551 training pairs."""
+    dataset = dataset_of_baby()
+    parts = split(dataset, read_recipe({"rule": "given"}))
+    return World(dataset.name, TrainingData(parts.train, dataset.features, {}, GraphCache()), parts)
 
 
 def random_pairs(n_users: int, n_items: int, n: int, seed: int = 0) -> Interactions:
