@@ -241,9 +241,11 @@ def test_thrift_in_magnet_begins_with_fewer_drawn_edges() -> None:
     assert [next(iter(change.items())) for change in paper.thriftier()] == [
         ("induced_cap", 10),
         ("induced_cap", 5),
+        ("fanout", 20),
+        ("fanout", 10),
         ("views", "single"),
         ("induced", 75),
         ("width", 32),
     ]
-    single = MODELS["magnet"].Config(views="single", width=24)
-    assert single.thriftier() == []
+    single = MODELS["magnet"].Config(views="single", width=24, fanout=20)
+    assert single.thriftier() == [{"fanout": 10}]

@@ -127,6 +127,23 @@ def test_a_graph_with_many_users_of_one_item_and_equal_degrees_agrees_with_scipy
     assert not product[300].any()
 
 
+@pytest.mark.parametrize("width", [1, 15, 16, 48, 64, 80, 128])
+def test_any_width_agrees_with_scipy_for_all_and_for_some_rows(width):
+    rng = np.random.default_rng(width)
+    places = np.sort(rng.choice(60 * 50, 700, replace=False))
+    # The last five rows are empty.
+    rows, columns = places // 60, places % 60
+    values = rng.standard_normal(700).astype(np.float32)
+    matrix = csr_from_edges(rows, columns, values, (55, 60))
+    transposed = csr_from_edges(columns, rows, values, (60, 55))
+    table = rng.standard_normal((60, width)).astype(np.float32)
+    expected = sparse.csr_matrix((values, (rows, columns)), shape=(55, 60)) @ table
+    whole = multiply(matrix, torch.from_numpy(table), transposed)
+    np.testing.assert_allclose(whole.numpy(), expected, atol=1e-5)
+    some = torch.tensor([54, 3, 17, 0])
+    assert torch.equal(multiply(matrix, torch.from_numpy(table), transposed, some), whole[some])
+
+
 def test_the_same_product_has_the_same_bits():
     rng = np.random.default_rng(0)
     places = rng.choice(200 * 150, 4000, replace=False)

@@ -19,10 +19,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from alnico.kernels.compress import compress
+from alnico.kernels.lanes import N_LANES, fetch, fused, load, same, store
 from alnico.kernels.threads import follow_torch
 
 PARTS = 256
 """Shares into which a product's rows are divided among threads."""
+AHEAD = 16
+"""How many entries before its turn an entry's row of the table is called for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,38 @@ def _add_row(columns, values, table, first, last, total):
         entry += 1
 
 
+@numba.njit(cache=True, nogil=True, forceinline=True)
+@no_type_check
+def _sum_row(columns, values, table, width, first, last, out, place):
+    # Sums stay in registers, and the rows of entries further on are called for before they are needed. Flat arrays.
+    end = columns.shape[0] - 1
+    start = 0
+    while start + 4 * N_LANES <= width:
+        one = two = three = four = same(np.float32(0))
+        for entry in range(first, last):
+            following = columns[min(entry + AHEAD, end)] * width + start
+            value, source = same(values[entry]), columns[entry] * width + start
+            fetch(table, following)
+            one = fused(value, load(table, source), one)
+            fetch(table, following + N_LANES)
+            two = fused(value, load(table, source + N_LANES), two)
+            fetch(table, following + 2 * N_LANES)
+            three = fused(value, load(table, source + 2 * N_LANES), three)
+            fetch(table, following + 3 * N_LANES)
+            four = fused(value, load(table, source + 3 * N_LANES), four)
+        store(out, place + start, one)
+        store(out, place + start + N_LANES, two)
+        store(out, place + start + 2 * N_LANES, three)
+        store(out, place + start + 3 * N_LANES, four)
+        start += 4 * N_LANES
+    while start < width:
+        one = same(np.float32(0))
+        for entry in range(first, last):
+            one = fused(same(values[entry]), load(table, columns[entry] * width + start), one)
+        store(out, place + start, one)
+        start += N_LANES
+
+
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
 def _all_rows(order, bounds, starts, columns, values, table, out):
@@ -101,18 +136,45 @@ def _all_rows(order, bounds, starts, columns, values, table, out):
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
-def _some_rows(order, starts, columns, values, table, rows, out):
+def _all_rows_by_lanes(order, bounds, starts, columns, values, table, width, out):
+    for turn in numba.prange(order.shape[0]):
+        part = order[turn]
+        for row in range(bounds[part], bounds[part + 1]):
+            _sum_row(columns, values, table, width, starts[row], starts[row + 1], out, row * width)
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _even_bounds(starts, rows):
     done = np.zeros(rows.shape[0] + 1, np.int64)
     for place in range(rows.shape[0]):
         done[place + 1] = done[place] + starts[rows[place] + 1] - starts[rows[place]]
     bounds = np.searchsorted(done, np.linspace(0, done[-1], PARTS + 1))
-    bounds[-1] = rows.shape[0]
+    bounds[0], bounds[-1] = 0, rows.shape[0]
+    return bounds
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+@no_type_check
+def _some_rows(order, starts, columns, values, table, rows, out):
+    bounds = _even_bounds(starts, rows)
     for turn in numba.prange(PARTS):
         part = order[turn]
         for place in range(bounds[part], bounds[part + 1]):
             row = rows[place]
             out[place, :] = 0
             _add_row(columns, values, table, starts[row], starts[row + 1], out[place])
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+@no_type_check
+def _some_rows_by_lanes(order, starts, columns, values, table, width, rows, out):
+    bounds = _even_bounds(starts, rows)
+    for turn in numba.prange(PARTS):
+        part = order[turn]
+        for place in range(bounds[part], bounds[part + 1]):
+            first, last = starts[rows[place]], starts[rows[place] + 1]
+            _sum_row(columns, values, table, width, first, last, out, place * width)
 
 
 @numba.njit(parallel=True, cache=True, nogil=True, fastmath={"contract"})
@@ -169,13 +231,20 @@ def product(
     if table.is_cuda:
         whole = matrix.as_torch @ table
         return whole if rows is None else whole[rows]
-    out = torch.empty((matrix.n_rows if rows is None else len(rows), table.shape[1]), dtype=table.dtype)
-    parts = _parts(matrix, table.dtype)
+    width = table.shape[1]
+    out = torch.empty((matrix.n_rows if rows is None else len(rows), width), dtype=table.dtype)
+    order, parts = _order(PARTS), _parts(matrix, table.dtype)
     follow_torch()
-    if rows is None:
-        _all_rows(_order(PARTS), matrix.bounds, *parts, table.numpy(), out.numpy())
+    if width and width % N_LANES == 0 and table.dtype == torch.float32:
+        flat, result = table.numpy().reshape(-1), out.numpy().reshape(-1)
+        if rows is None:
+            _all_rows_by_lanes(order, matrix.bounds, *parts, flat, width, result)
+        else:
+            _some_rows_by_lanes(order, *parts, flat, width, rows.numpy(), result)
+    elif rows is None:
+        _all_rows(order, matrix.bounds, *parts, table.numpy(), out.numpy())
     else:
-        _some_rows(_order(PARTS), *parts, table.numpy(), rows.numpy(), out.numpy())
+        _some_rows(order, *parts, table.numpy(), rows.numpy(), out.numpy())
     return out
 
 

@@ -35,6 +35,7 @@ PAPER: dict[str, Any] = {
 
 
 THRIFTY_CAPS = (20, 10, 5)
+THRIFTY_FANOUTS = (20, 10)
 
 
 class MagnetConfig(ModelConfig):
@@ -157,13 +158,16 @@ class MagnetConfig(ModelConfig):
     """Normalised entropy at which stage 2 stops sharpening and restores coverage; none lets it collapse."""
 
     def thriftier(self) -> list[dict[str, Any]]:
-        """Fewer induced edges in training, then none at all, then fewer to begin with, then shorter vectors."""
+        """Fewer edges in training, then no induced ones at all, then fewer to begin with, then shorter vectors."""
+        fanouts = [
+            {"fanout": fanout} for fanout in THRIFTY_FANOUTS if self.fanout is None or fanout < self.fanout
+        ]
         if self.views == "single":
-            return super().thriftier()
+            return [*fanouts, *super().thriftier()]
         drawn = min(self.induced, self.induced_cap or self.induced)
         caps = [{"induced_cap": cap} for cap in THRIFTY_CAPS if cap < drawn]
         fewer = [{"induced": self.induced // 2}] if self.induced > 1 else []
-        return [*caps, {"views": "single"}, *fewer, *super().thriftier()]
+        return [*caps, *fanouts, {"views": "single"}, *fewer, *super().thriftier()]
 
     @model_validator(mode="before")
     @classmethod
