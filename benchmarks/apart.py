@@ -31,7 +31,28 @@ ELECTRONICS = (192_403, 63_001, 1_250_000)
 
 
 def peak_bytes() -> int:
-    """Largest resident size of this process so far."""
+    """Largest resident size of this process so far, or since ``forget_peak``."""
+    return _status("VmHWM") if Path("/proc/self/status").exists() else _largest()
+
+
+def held_bytes() -> int:
+    """Resident size of this process."""
+    return _status("VmRSS") if Path("/proc/self/status").exists() else _largest()
+
+
+def forget_peak() -> None:
+    """Let the peak begin anew (on Linux; elsewhere it stays)."""
+    place = Path("/proc/self/clear_refs")
+    if place.exists():
+        place.write_text("5", encoding="ascii")
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
+
+
+def _largest() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -47,7 +68,8 @@ def exact_neighbours() -> dict[str, Any]:
     """63,001 x 384, top 30, exact: seconds, and peak memory above what was held with the input."""
     modality = vectors(ELECTRONICS[1], image=384)["image"]
     nearest_neighbours(vectors(500, image=384)["image"], 30)
-    held, began = peak_bytes(), time.perf_counter()
+    forget_peak()
+    held, began = held_bytes(), time.perf_counter()
     nearest_neighbours(modality, 30)
     return {"seconds": time.perf_counter() - began, "above": peak_bytes() - held}
 
@@ -58,14 +80,16 @@ def electronics() -> dict[str, Any]:
     train, features = random_pairs(users, items, pairs), vectors(items, image=384, text=384)
     began = time.perf_counter()
     lists = {name: nearest_neighbours(modality, 20) for name, modality in features.items()}
-    searched = time.perf_counter()
+    search = time.perf_counter() - began
+    forget_peak()
+    held, began = held_bytes(), time.perf_counter()
     edges = induce_edges(train, features, lists, 200)
-    induced = time.perf_counter() - searched
     return {
-        "search": searched - began,
-        "induce": induced,
+        "search": search,
+        "induce": time.perf_counter() - began,
         "edges": len(edges),
         "pairs": len(train),
+        "held": held,
         "peak": peak_bytes(),
     }
 

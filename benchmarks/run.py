@@ -1,8 +1,8 @@
 """Speed and memory, as ratios within one run: ``python -m benchmarks.run [SECTION ...] [--write FOLDER]``.
 
 Each row names a work, what it takes here, what it stands against (research code, the time of moving its bytes, the
-yardstick, dot products), and what it must reach. Times are medians of works called in turn. With ``--write`` the table
-goes to FOLDER/measured.md and the growth with size to FOLDER/growth.svg.
+yardstick, dot products), and what it must reach. Times are medians of works called in turn. With ``--write`` each
+section's table takes its place in FOLDER/measured.md, and the growth with size is drawn to FOLDER/growth.svg.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import torch
 
 import alnico
 from benchmarks import building, kernels, ranking, training
+from benchmarks.picture import draw_growth
 from benchmarks.timing import Machine, Row, measure_machine, printed
 from benchmarks.worlds import World, baby
 
@@ -27,8 +28,6 @@ def _sections(world: World, machine: Machine, folder: Path | None) -> dict[str, 
             work = f"growth with size, fanout = {fanout or 'all'}: time ~ entries read to the power of"
             rows.append(Row(work, None, {}, "at most 1 (tolerance .1)", exponent <= 1.1, f"{exponent:.2f}"))
         if folder is not None:
-            from benchmarks.picture import draw_growth
-
             draw_growth(measured, folder / "growth.svg")
         return rows
 
@@ -66,17 +65,25 @@ def main() -> None:
         f"{machine.rate / 1e9:.0f} GFLOP/s; data: {world.name}, {len(world.train):,} training pairs."
     )
     print(about, flush=True)
-    rows: list[Row] = []
     for name, work in sections.items():
         if given.sections and name not in given.sections:
             continue
-        found = work()
-        print(printed(found), flush=True)
-        rows += found
-    if given.write is not None:
-        given.write.mkdir(parents=True, exist_ok=True)
-        text = f"# Measured\n\nWritten by `make bench WRITE=FOLDER`. {about}\n\n{printed(rows)}\n"
-        (given.write / "measured.md").write_text(text, encoding="utf-8")
+        table = printed(work())
+        print(f"\n{name}\n{table}", flush=True)
+        if given.write is not None:
+            _put(given.write / "measured.md", list(sections), name, f"{about}\n\n{table}")
+
+
+def _put(path: Path, order: list[str], name: str, text: str) -> None:
+    """Give the section of this name this text; the others stay, all in this order."""
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    parts = dict(part.split("\n", 1) for part in old.split("\n## ")[1:])
+    parts[name] = f"\n{text}\n"
+    whole = "".join(f"\n## {known}\n{parts[known].rstrip()}\n" for known in order if known in parts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f"# Measured\n\nWritten by `make bench WRITE=FOLDER`, section by section.\n{whole}", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":
