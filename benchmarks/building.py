@@ -1,6 +1,6 @@
 """Neighbours and induced edges, what they take and how much memory; memory of training; growth with size."""
 
-import numpy as np
+import math
 
 from alnico.graphs.content import nearest_neighbours, unit_rows
 from benchmarks.apart import ELECTRONICS, run_apart
@@ -103,8 +103,9 @@ def growth() -> tuple[list[Row], list[dict[str, float]]]:
     return rows, measured
 
 
-def slope(measured: list[dict[str, float]], fanout: int) -> float:
-    """Exponent of time against entries read, by least squares over the logarithms."""
+def steepest(measured: list[dict[str, float]], fanout: int) -> float:
+    """Largest exponent of time against entries read from one size to the next."""
     own = [point for point in measured if point["fanout"] == fanout]
-    x, y = (np.log([point[name] for point in own]) for name in ("entries", "epoch"))
-    return float(np.polyfit(x, y, 1)[0])
+    entries, epochs = ([math.log(point[name]) for point in own] for name in ("entries", "epoch"))
+    steps = range(1, len(own))
+    return max((epochs[i] - epochs[i - 1]) / (entries[i] - entries[i - 1]) for i in steps)

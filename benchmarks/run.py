@@ -24,8 +24,8 @@ def _sections(world: World, machine: Machine, folder: Path | None) -> dict[str, 
     def growth() -> list[Row]:
         rows, measured = building.growth()
         for fanout in (0, 20):
-            exponent = building.slope(measured, fanout)
-            work = f"growth with size, fanout = {fanout or 'all'}: time ~ entries read to the power of"
+            exponent = building.steepest(measured, fanout)
+            work = f"steepest growth, fanout = {fanout or 'all'}: time ~ entries read to the power of"
             rows.append(Row(work, None, {}, "at most 1 (tolerance .1)", exponent <= 1.1, f"{exponent:.2f}"))
         if folder is not None:
             draw_growth(measured, folder / "growth.svg")
