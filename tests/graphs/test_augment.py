@@ -9,7 +9,7 @@ from scipy import stats
 import plain
 import worlds
 from alnico.errors import DataError
-from alnico.graphs.augment import InducedEdges, induce_edges, rank_within
+from alnico.graphs.augment import InducedEdges, induce_edges
 from alnico.graphs.content import nearest_neighbours, unit_rows
 
 MODES = pytest.mark.parametrize("visibility", ["full", "neighbours"])
@@ -200,8 +200,3 @@ def test_edges_are_closed_to_writing_and_a_writeable_array_is_copied():
 
 def test_a_cap_on_no_edges_leaves_none():
     assert len(edges_of([]).capped(3, np.random.default_rng(0))) == 0
-
-
-def test_rank_within_by_hand():
-    assert rank_within(np.array([5, 5, 7, 7, 7, 5])).tolist() == [0, 1, 0, 1, 2, 0]
-    assert rank_within(np.zeros(0, np.int64)).tolist() == []

@@ -11,7 +11,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 import worlds
 from alnico.contracts import TrainingData
 from alnico.errors import DataError
-from alnico.models.item_knn import ItemKnn
+from alnico.models.item_knn import ItemKnn, rank_within
 
 
 def scores_of(data, **settings):
@@ -126,3 +126,8 @@ def test_content_that_misleads_misleads_and_behaviour_does_not():
     assert hits(source="behaviour") == 40
     assert hits(source="content", modalities=("text",), neighbours=19) >= 36
     assert hits(source="content", modalities=("image",), neighbours=19) <= 12
+
+
+def test_rank_within_by_hand():
+    assert rank_within(np.array([5, 5, 7, 7, 7, 5])).tolist() == [0, 1, 0, 1, 2, 0]
+    assert rank_within(np.zeros(0, np.int64)).tolist() == []

@@ -77,15 +77,6 @@ def _kept(values: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
     return frozen(values, dtype) if values.dtype != dtype or values.flags.writeable else values
 
 
-def rank_within(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Position of each entry within its run of equal values: [5, 5, 7, 7, 7] gives [0, 1, 0, 1, 2]."""
-    if not len(groups):
-        return np.zeros(0, np.int64)
-    starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
-    lengths = np.diff(np.concatenate([starts, [len(groups)]]))
-    return np.arange(len(groups)) - np.repeat(starts, lengths)
-
-
 def induce_edges(
     train: Interactions,
     features: ItemFeatures,

@@ -11,7 +11,6 @@ from alnico.contracts import ModelConfig, Recommender, TrainingData
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
 from alnico.errors import DataError
-from alnico.graphs.augment import rank_within
 from alnico.graphs.content import Search, nearest_neighbours
 from alnico.scorers import NeighbourScorer
 
@@ -110,3 +109,12 @@ def _best_per_row(
     items[rows, place] = columns
     weights[rows, place] = values
     return ItemNeighbours(items, weights)
+
+
+def rank_within(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Position of each entry within its run of equal values: [5, 5, 7, 7, 7] gives [0, 1, 0, 1, 2]."""
+    if not len(groups):
+        return np.zeros(0, np.int64)
+    starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
+    lengths = np.diff(np.concatenate([starts, [len(groups)]]))
+    return np.arange(len(groups)) - np.repeat(starts, lengths)
