@@ -7,7 +7,7 @@ model that evaluation, explanation and serving see. Nothing here knows a model's
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -64,6 +64,13 @@ class Batch:
     positives: Int[Tensor, " batch"]
     negatives: Int[Tensor, " batch"]
     weights: Float[Tensor, " batch"]
+    planned: int = 0
+    """Triples of a full batch; the last of an epoch may hold fewer. 0 where that is not known."""
+
+    @property
+    def full_size(self) -> int:
+        """What losses divide by that the source divides by the configured batch size."""
+        return self.planned or len(self)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -217,10 +224,36 @@ class ExplainingScorer(Scorer):
         """The pair's score when one history item at a time is left out of the user's content profile."""
 
 
+Reproduction = Literal["full", "partly reconstructed", "reconstructed", "own"]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Where a model comes from and how far the implementation follows its source.
+
+    ``reads`` are its inputs beyond interactions. ``reproduction``: "full" follows a published description and its
+    official behaviour; "partly reconstructed" and "reconstructed" fill gaps that the source leaves by what ``remark``
+    says, and no table may show them without saying so; "own" is this project's.
+    """
+
+    title: str
+    paper: str
+    year: int | None
+    reads: tuple[str, ...] = ()
+    reproduction: Reproduction = "full"
+    remark: str = ""
+
+    @property
+    def label(self) -> str:
+        """The title, with the reservation that tables must show."""
+        return f"{self.title} ({self.reproduction})" if "reconstructed" in self.reproduction else self.title
+
+
 class Recommender(ABC):
     """A model that can be asked for a scorer. Those without parameters stop here."""
 
     Config: ClassVar[type[ModelConfig]]
+    card: ClassVar[ModelCard]
 
     @classmethod
     @abstractmethod

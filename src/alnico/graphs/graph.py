@@ -45,6 +45,12 @@ class Graph:
             self._moved[device] = Graph(matrix, transposed, self.normalisation)
         return self._moved[device]
 
+    def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """The stored values as (row, column, value), row by row."""
+        lengths = self.matrix.starts.diff().cpu().numpy()
+        rows = np.repeat(np.arange(self.matrix.n_rows), lengths)
+        return rows, self.matrix.columns.cpu().numpy().astype(np.int64), self.matrix.values.cpu().numpy()
+
     def propagate(
         self, table: Float[Tensor, "nodes width"], rows: Int[Tensor, " chosen"] | None = None
     ) -> Float[Tensor, "out width"]:
@@ -81,6 +87,57 @@ def symmetric_graph(
         torch.from_numpy(starts), torch.from_numpy(columns), torch.from_numpy(entries), n_users + n_items
     )
     return Graph(matrix, matrix, "symmetric")
+
+
+def directed_graph(
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    values: NDArray[np.float32],
+    shape: tuple[int, int],
+    normalisation: str,
+) -> Graph:
+    """The matrix with these entries as they are; entries must be distinct."""
+    return Graph(
+        csr_from_edges(rows, columns, values, shape),
+        csr_from_edges(columns, rows, values, (shape[1], shape[0])),
+        normalisation,
+    )
+
+
+def user_block(graph: Graph, n_users: int) -> Graph:
+    """Of a graph over users and items the rows of users and the columns of items.
+
+    Its product with a table of items gives each user the same weighted sum of items as the whole graph would.
+    Raises DataError if users are joined to users.
+    """
+    rows, columns, values = graph.edges()
+    own = rows < n_users
+    if (columns[own] < n_users).any():
+        raise DataError("the graph joins users to users; only edges between users and items can be cut out")
+    shape = n_users, graph.shape[1] - n_users
+    return directed_graph(rows[own], columns[own] - n_users, values[own], shape, graph.normalisation)
+
+
+def pruned_graph(
+    users: NDArray[np.int64],
+    items: NDArray[np.int64],
+    n_users: int,
+    n_items: int,
+    pruned: float,
+    rng: np.random.Generator,
+) -> Graph:
+    """``symmetric_graph`` of the edges that are left when a share ``pruned`` of them is taken away at random.
+
+    floor((1 - pruned) * edges) edges are drawn without replacement with probability proportional to
+    1 / sqrt(d_u d_i), so that edges between popular nodes go first; degrees are counted anew on what is left.
+    Source: degree-sensitive edge pruning, Zhou and Shen, FREEDOM, MM 2023.
+    """
+    product = np.bincount(users, minlength=n_users)[users] * np.bincount(items, minlength=n_items)[items]
+    # The smallest of exponential times whose rates are the weights: a draw without replacement.
+    times = rng.standard_exponential(len(users)) * np.sqrt(product)
+    kept = int(len(users) * (1 - pruned))
+    some = np.sort(np.argpartition(times, kept)[:kept]) if kept < len(users) else np.arange(len(users))
+    return symmetric_graph(users[some], items[some], n_users, n_items)
 
 
 def mean_pooling(users: NDArray[np.int64], items: NDArray[np.int64], n_users: int, n_items: int) -> Graph:

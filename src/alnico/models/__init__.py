@@ -3,6 +3,7 @@
 from alnico.contracts import Recommender, Scorer, ScorerState
 from alnico.errors import ConfigError, StorageError, nearest
 from alnico.models.bpr_mf import BprMf
+from alnico.models.freedom import Freedom
 from alnico.models.item_knn import ItemKnn
 from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.model import Magnet
@@ -15,6 +16,7 @@ MODELS: dict[str, type[Recommender]] = {
     "item_knn": ItemKnn,
     "bpr_mf": BprMf,
     "lightgcn": LightGcn,
+    "freedom": Freedom,
     "magnet": Magnet,
 }
 

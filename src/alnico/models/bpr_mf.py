@@ -5,7 +5,7 @@ from typing import Self
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
-from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.nn.losses import bpr, unsquared_l2
 from alnico.nn.propagation import xavier_table
 from alnico.nn.seeding import seeded
@@ -29,6 +29,7 @@ class BprMf(TrainableRecommender):
     """
 
     Config = BprMfConfig
+    card = ModelCard("BPR-MF", "BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009", 2009)
 
     def __init__(self, config: BprMfConfig, n_users: int, n_items: int) -> None:
         super().__init__()

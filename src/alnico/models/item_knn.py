@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from scipy import sparse
 
-from alnico.contracts import ModelConfig, Recommender, TrainingData
+from alnico.contracts import ModelCard, ModelConfig, Recommender, TrainingData
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
 from alnico.errors import DataError
@@ -40,6 +40,7 @@ class ItemKnn(Recommender):
     """
 
     Config = ItemKnnConfig
+    card = ModelCard("Item-kNN", "Item-Based Top-N Recommendation Algorithms, TOIS 2004", 2004, ("content",))
 
     def __init__(self, lists: ItemNeighbours, offsets: NDArray[np.int64], history: NDArray[np.int64]) -> None:
         self.lists = lists

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 
-from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.graphs.graph import Graph, symmetric_graph
 from alnico.nn.losses import bpr, unsquared_l2
 from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
@@ -32,6 +32,9 @@ class LightGcn(TrainableRecommender):
     """
 
     Config = LightGcnConfig
+    card = ModelCard(
+        "LightGCN", "LightGCN: Simplifying and Powering Graph Convolution Network, SIGIR 2020", 2020
+    )
 
     def __init__(self, config: LightGcnConfig, graph: Graph, n_users: int, n_items: int) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from alnico.contracts import ModelConfig, Recommender, TrainingData
+from alnico.contracts import ModelCard, ModelConfig, Recommender, TrainingData
 from alnico.scorers import PopularityScorer
 
 
@@ -17,6 +17,7 @@ class Popularity(Recommender):
     """Items by the number of users who took them in training."""
 
     Config = PopularityConfig
+    card = ModelCard("Popularity", "counts of training interactions", None, reproduction="own")
 
     def __init__(self, counts: torch.Tensor, n_users: int) -> None:
         self.counts = counts

@@ -43,4 +43,6 @@ class BatchSource:
         ]
         for start in range(0, len(order), self.batch_size):
             some = slice(start, start + self.batch_size)
-            yield Batch(columns[0][some], columns[1][some], columns[2][some], columns[3][some])
+            yield Batch(
+                columns[0][some], columns[1][some], columns[2][some], columns[3][some], self.batch_size
+            )

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from alnico.contracts import Batch, Step, TrainableRecommender, TrainingData, batch_mean
+from alnico.contracts import Batch, ModelCard, Step, TrainableRecommender, TrainingData, batch_mean
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
 from alnico.graphs.augment import InducedEdges, induce_edges
@@ -66,6 +66,14 @@ class Magnet(TrainableRecommender):
     """
 
     Config = MagnetConfig
+    card = ModelCard(
+        "MAGNET",
+        "modality-guided mixture of graph experts with entropy-triggered routing",
+        None,
+        ("content",),
+        "partly reconstructed",
+        "the paper leaves points open; docs/assumptions.md lists each with our reading",
+    )
     fixed_templates: Tensor
     stage_buffer: Tensor
     user_known: Tensor

@@ -1,0 +1,59 @@
+"""Item vectors as models read them."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from alnico.data.features import ItemFeatures, Modality
+from alnico.errors import DataError
+
+
+def content_of(features: ItemFeatures, model: str) -> ItemFeatures:
+    """The modalities that some item has. Raises DataError, naming the model, where there is none."""
+    names = [name for name, modality in features.items() if modality.present.any()]
+    if not names:
+        raise DataError(
+            f"{model} reads item content, and the data hold none; import vectors with the data, "
+            "or choose a model that reads interactions only (lightgcn)"
+        )
+    return features.only(*names)
+
+
+class FeatureTable(nn.Module):
+    """One modality's vectors: a parameter where the source trains them, else a buffer that is not stored.
+
+    Items without the modality stand at the mean of those that have it, as in the data that the published tables
+    rest on; ``present`` says which are real.
+    """
+
+    vectors: Tensor
+    present: Tensor
+
+    def __init__(self, modality: Modality, *, trainable: bool) -> None:
+        super().__init__()
+        vectors = np.array(modality.vectors)
+        if modality.present.any():
+            vectors[~modality.present] = vectors[modality.present].mean(0)
+        table = torch.from_numpy(vectors)
+        if trainable:
+            self.vectors = nn.Parameter(table)
+        else:
+            self.register_buffer("vectors", table, persistent=False)
+        self.register_buffer("present", torch.from_numpy(np.array(modality.present)), persistent=False)
+
+    @property
+    def width(self) -> int:
+        """Numbers per item."""
+        return int(self.vectors.shape[1])
+
+    def forward(self, rows: Int[Tensor, " rows"] | None = None) -> Float[Tensor, "rows width"]:
+        """The vectors of all items, or of these."""
+        return self.vectors if rows is None else self.vectors.index_select(0, rows)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As ``forward``."""
+        result: Tensor = super().__call__(*args, **kwargs)
+        return result
