@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "graphs": {"data", "kernels", "storage"},
     "ranking": {"data", "kernels"},
     "contracts": {"data", "graphs", "ranking"},
-    "nn": {"graphs", "kernels", "contracts"},
+    "nn": {"data", "graphs", "kernels", "contracts"},
     "scorers": DATA_WAY,
     "models": DATA_WAY | {"nn", "scorers"},
     "training": {"data", "kernels", "contracts", "storage"},

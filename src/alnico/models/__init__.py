@@ -9,6 +9,8 @@ from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.scorer import MagnetScorer
 from alnico.models.popularity import Popularity
+from alnico.models.sgl import Sgl
+from alnico.models.simgcl import SimGcl
 from alnico.scorers import DotScorer, NeighbourScorer, PopularityScorer
 
 MODELS: dict[str, type[Recommender]] = {
@@ -16,6 +18,8 @@ MODELS: dict[str, type[Recommender]] = {
     "item_knn": ItemKnn,
     "bpr_mf": BprMf,
     "lightgcn": LightGcn,
+    "sgl": Sgl,
+    "simgcl": SimGcl,
     "freedom": Freedom,
     "magnet": Magnet,
 }

@@ -15,9 +15,9 @@ from alnico.data.interactions import Interactions
 from alnico.graphs.graph import Graph, pruned_graph, symmetric_graph
 from alnico.graphs.items import content_lists, content_shares, item_graph, mixed_graph
 from alnico.nn.features import FeatureTable, content_of
-from alnico.nn.losses import bpr
 from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
 from alnico.nn.seeding import seeded
+from alnico.nn.triples import Distinct
 from alnico.scorers import DotScorer, frozen_dot
 
 
@@ -98,29 +98,16 @@ class Freedom(TrainableRecommender):
         return torch.cat([self.users.weight, self.items.weight])
 
     def loss_terms(self, batch: Batch) -> Step:
-        n_users = self.users.num_embeddings
-        users, user_place = torch.unique(batch.users, return_inverse=True)
-        items, item_place = torch.unique(torch.cat([batch.positives, batch.negatives]), return_inverse=True)
+        rows = Distinct.of(batch)
         hops = [self.pruned] * self.config.layers
-        local, _ = light_propagate_rows(hops, self._table(), torch.cat([users, items + n_users]))
-        from_users, from_items = local[: len(users)], local[len(users) :]
-        final = from_items + self.item_graph.propagate(self.items.weight, items)
-        chosen = from_users.index_select(0, user_place)
-        terms = {"bpr": self._ranking(chosen, final, item_place, batch)}
+        nodes = rows.nodes(self.users.num_embeddings)
+        users, from_users = rows.apart(light_propagate_rows(hops, self._table(), nodes)[0])
+        final = from_users + self.item_graph.propagate(self.items.weight, rows.items)
+        terms = {"bpr": rows.bpr(users, final)}
         for name, table, project in zip(self.names, self.features, self.projections, strict=True):
-            told = self._ranking(chosen, project(table(items)), item_place, batch)
+            told = rows.bpr(users, project(table(rows.items)))
             terms[f"content/{name}"] = self.config.content_weight * told
         return Step(terms)
-
-    @staticmethod
-    def _ranking(
-        users: Float[Tensor, "batch width"],
-        items: Float[Tensor, "distinct width"],
-        place: Tensor,
-        batch: Batch,
-    ) -> Float[Tensor, ""]:
-        positives, negatives = items.index_select(0, place).chunk(2)
-        return bpr((users * positives).sum(1), (users * negatives).sum(1), batch.weights)
 
     @torch.no_grad()
     def scorer(self) -> DotScorer:

@@ -1,0 +1,60 @@
+"""The users and items of a batch, each computed once."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from alnico.contracts import Batch
+from alnico.nn.losses import bpr
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """The distinct users and items of a batch, ascending, and where each triple finds its own among them.
+
+    Rows are gathered by ``index_select``: the gradient of plain indexing is summed in whatever order threads come.
+    """
+
+    batch: Batch
+    users: Int[Tensor, " users"]
+    items: Int[Tensor, " items"]
+    user_place: Int[Tensor, " batch"]
+    item_place: Int[Tensor, " pairs"]
+
+    @classmethod
+    def of(cls, batch: Batch) -> Self:
+        """The distinct nodes of ``batch``; items are its positives and negatives together."""
+        users, user_place = torch.unique(batch.users, return_inverse=True)
+        items, item_place = torch.unique(torch.cat([batch.positives, batch.negatives]), return_inverse=True)
+        return cls(batch, users, items, user_place, item_place)
+
+    def nodes(self, n_users: int) -> Int[Tensor, " nodes"]:
+        """Rows of a graph over users and then items: first the users, then the items."""
+        return torch.cat([self.users, self.items + n_users])
+
+    def apart(
+        self, table: Float[Tensor, "nodes width"]
+    ) -> tuple[Float[Tensor, "users width"], Float[Tensor, "items width"]]:
+        """The users' and the items' rows of a table in the order of ``nodes``."""
+        return table[: len(self.users)], table[len(self.users) :]
+
+    def spread(
+        self, users: Float[Tensor, "users width"], items: Float[Tensor, "items width"]
+    ) -> tuple[
+        Float[Tensor, "batch width"],
+        Float[Tensor, "batch width"],
+        Float[Tensor, "batch width"],
+    ]:
+        """The rows of each triple's user, positive and negative."""
+        positives, negatives = items.index_select(0, self.item_place).chunk(2)
+        return users.index_select(0, self.user_place), positives, negatives
+
+    def bpr(
+        self, users: Float[Tensor, "users width"], items: Float[Tensor, "items width"]
+    ) -> Float[Tensor, ""]:
+        """The mean BPR loss of inner products, triples weighted as the batch says."""
+        chosen, positives, negatives = self.spread(users, items)
+        return bpr((chosen * positives).sum(1), (chosen * negatives).sum(1), self.batch.weights)

@@ -1,0 +1,35 @@
+import numpy as np
+import torch
+
+from alnico.contracts import Batch
+from alnico.nn.triples import Distinct
+
+BATCH = Batch(
+    users=torch.tensor([4, 1, 4]),
+    positives=torch.tensor([7, 0, 2]),
+    negatives=torch.tensor([2, 2, 9]),
+    weights=torch.tensor([1.0, 2.0, 0.5]),
+)
+
+
+def test_each_node_stands_once_and_each_triple_finds_its_own():
+    rows = Distinct.of(BATCH)
+    assert rows.users.tolist() == [1, 4]
+    assert rows.items.tolist() == [0, 2, 7, 9]
+    assert rows.nodes(10).tolist() == [1, 4, 10, 12, 17, 19]
+    table = torch.arange(20.0)[:, None]
+    users, positives, negatives = rows.spread(*rows.apart(table.index_select(0, rows.nodes(10))))
+    assert users.flatten().tolist() == [4, 1, 4]
+    assert (positives.flatten() - 10).tolist() == [7, 0, 2]
+    assert (negatives.flatten() - 10).tolist() == [2, 2, 9]
+
+
+def test_bpr_is_that_of_inner_products_with_the_weights_of_the_batch():
+    rows = Distinct.of(BATCH)
+    # User 1 is 1, user 4 is 2; the items 0, 2, 7, 9 are 3, 1, -1, 0: margins 2(-1 - 1), 1(3 - 1), 2(1 - 0).
+    users, items = torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [1.0], [-1.0], [0.0]])
+    softplus = np.log1p(np.exp([4.0, -2.0, -2.0]))
+    torch.testing.assert_close(
+        rows.bpr(users, items),
+        torch.tensor((softplus * [1.0, 2.0, 0.5]).mean(), dtype=torch.float32),
+    )
