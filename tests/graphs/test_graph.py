@@ -7,7 +7,7 @@ from scipy import sparse
 
 import worlds
 from alnico.errors import DataError
-from alnico.graphs.graph import mean_pooling, symmetric_graph
+from alnico.graphs.graph import directed_graph, mean_pooling, pruned_graph, symmetric_graph, user_block
 
 
 def dense(graph):
@@ -53,6 +53,10 @@ def test_nodes_without_edges_stay_without_and_nothing_stands_on_the_diagonal():
     assert matrix.diagonal().tolist() == [0] * 5
     assert not matrix[[1, 2, 4]].any()
     assert matrix[0, 3] == matrix[3, 0] == 1
+
+
+def test_a_graph_without_edges_carries_nothing():
+    assert not dense(symmetric_graph(ints(), ints(), 2, 3)).any()
 
 
 def test_weighted_degrees_are_sums_of_weights():
@@ -104,3 +108,51 @@ def test_gradient_of_mean_pooling_flows_back_to_the_items():
     table = torch.zeros(3, 1, requires_grad=True)
     pool.propagate(table).sum().backward()
     assert table.grad.tolist() == [[0.5], [0.5], [0.0]]
+
+
+def test_a_directed_graph_is_the_matrix_as_it_is_forth_and_back():
+    rows, columns, values = ints(2, 0, 1), ints(0, 1, 1), np.array([3, 2, 5], np.float32)
+    graph = directed_graph(rows, columns, values, (3, 2), "none")
+    matrix = np.array([[0, 2], [0, 5], [3, 0]], np.float32)
+    np.testing.assert_array_equal(dense(graph), matrix)
+    table = torch.ones(2, 1, requires_grad=True)
+    graph.propagate(table).sum().backward()
+    np.testing.assert_array_equal(table.grad[:, 0], matrix.sum(0))
+    found = sorted(zip(*(part.tolist() for part in graph.edges()), strict=True))
+    assert found == [(0, 1, 2.0), (1, 1, 5.0), (2, 0, 3.0)]
+
+
+def test_the_block_of_users_is_the_upper_right_of_the_graph():
+    train = worlds.scattered(seed=3, n_users=30, n_items=20).split.train
+    graph = symmetric_graph(train.users, train.items, 30, 20)
+    np.testing.assert_array_equal(dense(user_block(graph, 30)), dense(graph)[:30, 30:])
+    with pytest.raises(DataError, match="joins users to users"):
+        user_block(graph, 40)
+
+
+def test_pruning_keeps_the_stated_number_of_edges_and_counts_degrees_anew():
+    train = worlds.scattered(seed=3, n_users=30, n_items=20).split.train
+    graph = pruned_graph(train.users, train.items, 30, 20, 0.4, np.random.default_rng(0))
+    rows, columns, _ = graph.edges()
+    upper = rows < 30
+    assert upper.sum() == int(0.6 * len(train))
+    kept = set(zip(rows[upper].tolist(), (columns[upper] - 30).tolist(), strict=True))
+    assert kept <= set(zip(train.users.tolist(), train.items.tolist(), strict=True))
+    anew = symmetric_graph(rows[upper], columns[upper] - 30, 30, 20)
+    np.testing.assert_array_equal(dense(graph), dense(anew))
+
+
+def test_nothing_pruned_is_the_whole_graph():
+    train = worlds.scattered().split.train
+    whole = symmetric_graph(train.users, train.items, 12, 15)
+    same = pruned_graph(train.users, train.items, 12, 15, 0.0, np.random.default_rng(0))
+    np.testing.assert_array_equal(dense(same), dense(whole))
+
+
+def test_edges_are_drawn_by_the_roots_of_their_degrees():
+    # User 0 took items 0 to 3; user 1 took item 4 alone: weights 1/2 four times and 1. One edge of five is kept.
+    users, items = ints(0, 0, 0, 0, 1), ints(0, 1, 2, 3, 4)
+    rng = np.random.default_rng(0)
+    drawn = [int(pruned_graph(users, items, 2, 5, 0.75, rng).edges()[0][0]) for _ in range(3000)]
+    # The lonely edge has 1 of 1 + 4/2: a third; 3000 draws lie within 4 deviations of 0.0086.
+    assert np.mean(drawn) == pytest.approx(1 / 3, abs=0.035)

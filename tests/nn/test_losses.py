@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alnico.contracts import batch_mean
-from alnico.nn.losses import bpr, info_nce, squared_l2, unsquared_l2
+from alnico.nn.losses import bpr, half_squared_l2, info_nce, moment_gap, squared_l2, unsquared_l2
 
 POSITIVE, NEGATIVE = torch.tensor([2.0, 0.0]), torch.tensor([1.0, 1.0])
 
@@ -82,3 +82,49 @@ def test_squared_norm_by_hand():
 
 def test_batch_mean_keeps_the_other_axes():
     assert batch_mean(torch.tensor([[1.0, 2.0], [3.0, 6.0]])).tolist() == [2, 4]
+
+
+def test_info_nce_finds_the_own_candidate_among_more():
+    left = torch.tensor([[1.0, 0.0]])
+    candidates = torch.tensor([[0.0, 1.0], [3.0, 0.0], [0.0, -1.0]])
+    # Cosines 0, 1, 0 and the second is its own: log(e + 2) - 1.
+    found = info_nce(left, candidates, 1.0, own=torch.tensor([1]))
+    assert found.item() == pytest.approx(math.log(math.e + 2) - 1)
+    # Plain products: 0, 3, 0.
+    plain = info_nce(left, candidates, 1.0, own=torch.tensor([1]), cosine=False)
+    assert plain.item() == pytest.approx(math.log(math.exp(3) + 2) - 3, rel=1e-5)
+
+
+def test_info_nce_both_ways_is_the_mean_of_the_two_directions():
+    left, right = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(0))
+    expected = (info_nce(left, right, 0.2) + info_nce(right, left, 0.2)) / 2
+    torch.testing.assert_close(info_nce(left, right, 0.2, both_ways=True), expected)
+    summed = info_nce(left, right, 0.2, reduction="sum")
+    torch.testing.assert_close(summed, 7 * info_nce(left, right, 0.2))
+
+
+def test_info_nce_in_blocks_has_the_same_value_and_gradient():
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(10, 3, generator=generator, requires_grad=True)
+    right = torch.randn(6, 3, generator=generator, requires_grad=True)
+    own = torch.tensor([0, 1, 2, 3, 4, 5, 0, 1, 2, 3])
+    whole = info_nce(left, right, 0.2, own=own)
+    blocks = info_nce(left, right, 0.2, own=own, block=4)
+    torch.testing.assert_close(blocks, whole)
+    for one, other in zip(
+        torch.autograd.grad(whole, [left, right]), torch.autograd.grad(blocks, [left, right]), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+    with pytest.raises(ValueError, match="one whole square table"):
+        info_nce(left, right, 0.2, own=own, both_ways=True)
+
+
+def test_moment_gap_by_hand():
+    # Means 2 and 5; variances ((1)^2 + 1^2) / 1 = 2 and 8 by n - 1 = 1: gaps 3 and 6.
+    assert moment_gap(torch.tensor([[1.0, 3.0]]), torch.tensor([[3.0, 7.0]])).item() == pytest.approx(9)
+
+
+def test_half_squared_l2_divides_by_the_planned_batch():
+    # (1 + 4 + 9) / (2 * 4)
+    one, other = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0]])
+    assert half_squared_l2(one, other, full_size=4).item() == pytest.approx(14 / 8)

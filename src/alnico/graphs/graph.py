@@ -78,7 +78,8 @@ def symmetric_graph(
     if len(strengths) and strengths.min() <= 0:
         raise DataError(f"edge weights must be positive; found {strengths.min()}")
     # In place: with tens of millions of edges each temporary counts.
-    product = np.bincount(users, strengths, n_users)[users]
+    # As floats: the counts of no edges at all come as integers.
+    product = np.bincount(users, strengths, n_users).astype(np.float64, copy=False)[users]
     product *= np.bincount(items, strengths, n_items)[items]
     np.sqrt(product, out=product)
     values = np.divide(strengths, product, out=product).astype(np.float32)

@@ -1,0 +1,89 @@
+"""Graphs between items, by hand and against the published formulas written densely."""
+
+import numpy as np
+import pytest
+import torch
+
+import worlds
+from alnico.errors import ConfigError
+from alnico.graphs.cache import GraphCache
+from alnico.graphs.items import content_lists, content_shares, item_graph, mixed_graph, strongest_graph
+
+
+def dense(graph):
+    """The graph's matrix written out."""
+    return graph.propagate(torch.eye(graph.shape[1])).numpy()
+
+
+# Item 0 lists 1, item 1 lists 2, item 2 lists nobody.
+CHAIN = worlds.neighbour_lists([[(1, 0.5)], [(2, 0.25)], []], 1)
+
+
+def test_binary_entries_are_weighed_by_row_sums_at_both_ends():
+    # Row sums, the item itself counted: 2, 2, 1. Entry (0, 1) = 1 / sqrt(2 * 2), entry (1, 2) = 1 / sqrt(2 * 1).
+    expected = [[0.5, 0.5, 0], [0, 0.5, 1 / np.sqrt(2)], [0, 0, 1]]
+    np.testing.assert_allclose(dense(item_graph(CHAIN, "binary")), expected, rtol=1e-6)
+
+
+def test_cosine_entries_are_weighed_by_row_sums_at_both_ends():
+    # Row sums: 1.5, 1.25, 1. Entry (0, 1) = .5 / sqrt(1.5 * 1.25).
+    expected = [
+        [1 / 1.5, 0.5 / np.sqrt(1.5 * 1.25), 0],
+        [0, 1 / 1.25, 0.25 / np.sqrt(1.25 * 1)],
+        [0, 0, 1],
+    ]
+    np.testing.assert_allclose(dense(item_graph(CHAIN, "cosine")), expected, rtol=1e-6)
+
+
+def test_full_binary_lists_give_one_over_k():
+    vectors = np.random.default_rng(0).standard_normal((12, 4))
+    features = worlds.features(12, text=worlds.modality(vectors))
+    matrix = dense(item_graph(content_lists(features, {}, GraphCache(), 5)["text"], "binary"))
+    # The published construction: dense cosines, the five largest per row (itself among them), each 1 / 5.
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    nearest = np.argsort(-(unit @ unit.T), axis=1)[:, :5]
+    expected = np.zeros((12, 12))
+    np.put_along_axis(expected, nearest, 1 / 5, axis=1)
+    np.testing.assert_allclose(matrix, expected, rtol=1e-6)
+
+
+def test_items_without_content_have_only_themselves():
+    vectors = np.random.default_rng(0).standard_normal((6, 3))
+    features = worlds.features(6, image=worlds.modality(vectors, absent=[2]))
+    matrix = dense(item_graph(content_lists(features, {}, GraphCache(), 3)["image"], "binary"))
+    assert matrix[2].nonzero()[0].tolist() == [2]
+    assert matrix[:, 2].nonzero()[0].tolist() == [2]
+
+
+def test_given_lists_stand_before_computed_ones_where_they_are_long_enough():
+    vectors = np.eye(4)
+    features = worlds.features(4, text=worlds.modality(vectors))
+    given = {"text": worlds.neighbour_lists([[(3, 0.9)], [(3, 0.9)], [(3, 0.9)], [(0, 0.9)]], 1)}
+    lists = content_lists(features, given, GraphCache(), 2)["text"]
+    assert lists.items[:, 0].tolist() == [3, 3, 3, 0]
+    assert content_lists(features, given, GraphCache(), 3)["text"].k == 2
+    assert content_lists(features, given, GraphCache(), 1)["text"].k == 0
+    with pytest.raises(ConfigError, match="at least 1 member; found 0"):
+        content_lists(features, given, GraphCache(), 0)
+
+
+def test_mixtures_are_sums_and_largest_values_over_the_union():
+    other = item_graph(worlds.neighbour_lists([[(2, 0.5)], [(2, 1.0)], []], 1), "binary")
+    chain = item_graph(CHAIN, "binary")
+    np.testing.assert_allclose(
+        dense(mixed_graph([chain, other], [0.1, 0.9])), 0.1 * dense(chain) + 0.9 * dense(other), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        dense(strongest_graph([chain, other])), np.maximum(dense(chain), dense(other)), rtol=1e-6
+    )
+
+
+def test_shares_by_default_and_given():
+    assert content_shares(["text", "image"], None) == {"text": 0.9, "image": 0.1}
+    assert content_shares(["image", "audio"], None) == {"image": 0.5, "audio": 0.5}
+    assert content_shares(["text"], None) == {"text": 1.0}
+    assert content_shares(["image", "text"], {"text": 3, "image": 1}) == {"image": 0.25, "text": 0.75}
+    with pytest.raises(ConfigError, match="name each modality once; the data have image, text, found text"):
+        content_shares(["image", "text"], {"text": 1})
+    with pytest.raises(ConfigError, match="must sum to more than 0"):
+        content_shares(["text"], {"text": 0})
