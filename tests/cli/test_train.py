@@ -319,8 +319,14 @@ def test_unfinished_run_asked_for_results_is_one_sentence(
 
 def test_models_and_their_settings_are_listed(command_line: CommandLine) -> None:
     said = command_line("models")
-    assert [line.split()[0] for line in said.out.splitlines()] == list(MODELS)
-    assert list(json.loads(command_line("models", "--json").out)) == list(MODELS)
+    head, *lines = said.out.splitlines()
+    assert head.split() == ["model", "year", "reads", "reproduction", "paper"]
+    assert [line.split()[0] for line in lines] == list(MODELS)
+    freedom = next(line for line in lines if line.startswith("freedom"))
+    assert freedom.split()[1:5] == ["2023", "interactions", "content", "full"]
+    cards = json.loads(command_line("models", "--json").out)
+    assert list(cards) == list(MODELS)
+    assert cards["freedom"]["title"] == "FREEDOM"
     assert "width = 64\n" in command_line("models", "magnet").out
     told = json.loads(command_line("models", "magnet", "--json").out)
     assert told["width"]["default"] == 64

@@ -92,6 +92,7 @@ def test_run_leaves_its_record_its_training_and_its_test(done: Run) -> None:
     ]
     record = json.loads((done.folder / "run.json").read_text())
     assert (record["label"], record["spec"]["seed"]) == ("my run", 5)
+    assert (record["card"]["title"], record["card"]["reproduction"]) == ("BPR-MF", "full")
     assert record["dataset"] == {
         "name": "world",
         "fingerprint": WHOLE.fingerprint,
@@ -254,7 +255,7 @@ def test_model_without_parameters_needs_no_validation(data: Path, tmp_path: Path
     assert made.result["valid"]["recall@20"] is None
     assert made.result["test"]["recall@20"] > 0
     assert made.history == []
-    assert made.label == "popularity"
+    assert made.label == "Popularity"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a GPU that is not there, and one is")

@@ -286,9 +286,11 @@ def _settings_hash(spec: RunSpec, dataset: Dataset, split: Split) -> str:
 def _record(
     spec: RunSpec, dataset: Dataset, split: Split, label: str | None, warm_start: Run | None
 ) -> dict[str, Any]:
+    card = model_class(spec.model_name).card
     return {
         "format": 1,
-        "label": label or spec.model_name,
+        "label": card.named(label),
+        "card": asdict(card),
         "spec": spec.resolved(),
         "dataset": {
             "name": dataset.name,

@@ -105,6 +105,7 @@ def _group(dataset: str, records: Sequence[RunRecord]) -> list[str]:
         "size of the process.",
         "",
     ]
+    lines += _reservations(records)
     lines += _comparisons(records)
     return lines
 
@@ -135,6 +136,17 @@ def _protocol(records: Sequence[RunRecord]) -> list[str]:
     if chosen:
         lines.append(f"* Best epoch by validation {' or '.join(chosen)}.")
     return lines
+
+
+def _reservations(records: Sequence[RunRecord]) -> list[str]:
+    """How far each model follows its source, where that is not all the way."""
+    cards = {record.model: record.record.get("card") or {} for record in records}
+    lines = [
+        f"* {card['title']}: {card['reproduction']}. {card['remark']}"
+        for card in cards.values()
+        if card.get("remark")
+    ]
+    return [*lines, ""] if lines else []
 
 
 def _comparisons(records: Sequence[RunRecord]) -> list[str]:

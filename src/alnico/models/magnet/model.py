@@ -71,8 +71,9 @@ class Magnet(TrainableRecommender):
         "modality-guided mixture of graph experts with entropy-triggered routing",
         None,
         ("content",),
-        "partly reconstructed",
-        "the paper leaves points open; docs/assumptions.md lists each with our reading",
+        "own",
+        "The paper leaves points open: preset 'paper' is its literal reading, the default this project's "
+        "(docs/assumptions.md).",
     )
     fixed_templates: Tensor
     stage_buffer: Tensor
