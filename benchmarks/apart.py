@@ -181,6 +181,15 @@ def training_peak(settings: str) -> dict[str, Any]:
     return {"peak": usage.ru_maxrss * 1024}
 
 
+def one_model(label: str) -> dict[str, Any]:
+    """One model of the field: see ``benchmarks.field``."""
+    from benchmarks import field
+
+    return field.one_model(label)
+
+
 if __name__ == "__main__":
-    works = {work.__name__: work for work in (exact_neighbours, electronics, growth, training_peak)}
+    works = {
+        work.__name__: work for work in (exact_neighbours, electronics, growth, training_peak, one_model)
+    }
     print(json.dumps(works[sys.argv[1]](*sys.argv[2:])))

@@ -14,7 +14,7 @@ import numba
 import torch
 
 import alnico
-from benchmarks import building, kernels, ranking, training
+from benchmarks import building, field, kernels, ranking, training
 from benchmarks.picture import draw_growth
 from benchmarks.timing import Machine, Row, measure_machine, printed
 from benchmarks.worlds import World, baby
@@ -39,6 +39,7 @@ def _sections(world: World, machine: Machine, folder: Path | None) -> dict[str, 
         "wide": lambda: training.wide_features(world),
         "fanouts": lambda: training.fanouts(world),
         "sweeps": lambda: training.widths_and_experts(world),
+        "field": field.field,
         "ranking": lambda: ranking.ranking(world, machine),
         "validation": lambda: training.validation(world),
         "memory": building.memory,
