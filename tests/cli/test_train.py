@@ -320,13 +320,15 @@ def test_unfinished_run_asked_for_results_is_one_sentence(
 def test_models_and_their_settings_are_listed(command_line: CommandLine) -> None:
     said = command_line("models")
     head, *lines = said.out.splitlines()
-    assert head.split() == ["model", "year", "reads", "reproduction", "paper"]
+    assert head.split() == ["model", "title", "year", "reads", "reproduction", "source"]
     assert [line.split()[0] for line in lines] == list(MODELS)
     freedom = next(line for line in lines if line.startswith("freedom"))
-    assert freedom.split()[1:5] == ["2023", "interactions", "content", "full"]
+    assert freedom.split()[1:6] == ["FREEDOM", "2023", "interactions", "content", "full"]
     cards = json.loads(command_line("models", "--json").out)
     assert list(cards) == list(MODELS)
     assert cards["freedom"]["title"] == "FREEDOM"
+    page = Path(__file__).parents[2] / "docs" / "models.md"
+    assert command_line("models", "--markdown").out == page.read_text(encoding="utf-8")
     assert "width = 64\n" in command_line("models", "magnet").out
     told = json.loads(command_line("models", "magnet", "--json").out)
     assert told["width"]["default"] == 64
