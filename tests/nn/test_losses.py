@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alnico.contracts import batch_mean
+from alnico.nn import losses
 from alnico.nn.losses import bpr, half_squared_l2, info_nce, moment_gap, squared_l2, unsquared_l2
 
 POSITIVE, NEGATIVE = torch.tensor([2.0, 0.0]), torch.tensor([1.0, 1.0])
@@ -103,19 +104,43 @@ def test_info_nce_both_ways_is_the_mean_of_the_two_directions():
     torch.testing.assert_close(summed, 7 * info_nce(left, right, 0.2))
 
 
-def test_info_nce_in_blocks_has_the_same_value_and_gradient():
+def plain_info_nce(left, right, temperature, own, *, both_ways, cosine):
+    """The same from torch's own operations."""
+    if cosine:
+        left, right = torch.nn.functional.normalize(left), torch.nn.functional.normalize(right)
+    logits = left @ right.T / temperature
+    forth = torch.nn.functional.cross_entropy(logits, own)
+    return (forth + torch.nn.functional.cross_entropy(logits.T, own)) / 2 if both_ways else forth
+
+
+@pytest.mark.parametrize("cosine", [True, False])
+@pytest.mark.parametrize("temperature", [0.02, 0.2, 1.0])
+@pytest.mark.parametrize("both_ways", [True, False])
+def test_info_nce_has_the_value_and_gradient_of_cross_entropy(both_ways, temperature, cosine, monkeypatch):
+    # Blocks of three rows.
+    monkeypatch.setattr(losses, "_BLOCK", 33)
     generator = torch.Generator().manual_seed(0)
-    left = torch.randn(10, 3, generator=generator, requires_grad=True)
-    right = torch.randn(6, 3, generator=generator, requires_grad=True)
-    own = torch.tensor([0, 1, 2, 3, 4, 5, 0, 1, 2, 3])
-    whole = info_nce(left, right, 0.2, own=own)
-    blocks = info_nce(left, right, 0.2, own=own, block=4)
-    torch.testing.assert_close(blocks, whole)
-    for one, other in zip(
-        torch.autograd.grad(whole, [left, right]), torch.autograd.grad(blocks, [left, right]), strict=True
+    tables = [torch.randn(11, 4, generator=generator, requires_grad=True) for _ in range(2)]
+    own = torch.arange(11)
+    expected = plain_info_nce(*tables, temperature, own, both_ways=both_ways, cosine=cosine)
+    found = info_nce(*tables, temperature, both_ways=both_ways, cosine=cosine)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(
+        torch.autograd.grad(3 * found, tables), torch.autograd.grad(3 * expected, tables), strict=True
     ):
-        torch.testing.assert_close(one, other)
-    with pytest.raises(ValueError, match="one whole square table"):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_info_nce_with_repeated_owners_and_a_table_that_does_not_learn():
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(5, 3, generator=generator, requires_grad=True)
+    right = torch.randn(3, 3, generator=generator)
+    own = torch.tensor([0, 2, 2, 1, 0])
+    expected = plain_info_nce(left, right, 0.2, own, both_ways=False, cosine=True)
+    found = info_nce(left, right, 0.2, own=own)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(found, left), torch.autograd.grad(expected, left))
+    with pytest.raises(ValueError, match="face each other"):
         info_nce(left, right, 0.2, own=own, both_ways=True)
 
 
