@@ -8,9 +8,11 @@ from alnico.models.item_knn import ItemKnn
 from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.scorer import MagnetScorer
+from alnico.models.mgcn import Mgcn
 from alnico.models.popularity import Popularity
 from alnico.models.sgl import Sgl
 from alnico.models.simgcl import SimGcl
+from alnico.models.smore import Smore
 from alnico.scorers import DotScorer, NeighbourScorer, PopularityScorer
 
 MODELS: dict[str, type[Recommender]] = {
@@ -21,6 +23,8 @@ MODELS: dict[str, type[Recommender]] = {
     "sgl": Sgl,
     "simgcl": SimGcl,
     "freedom": Freedom,
+    "mgcn": Mgcn,
+    "smore": Smore,
     "magnet": Magnet,
 }
 

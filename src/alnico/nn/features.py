@@ -57,3 +57,20 @@ class FeatureTable(nn.Module):
         """As ``forward``."""
         result: Tensor = super().__call__(*args, **kwargs)
         return result
+
+
+class GatedContent(nn.Module):
+    """Item identities, each entry let through as far as the item's content says.
+
+    Source: the purifier of MGCN (Yu et al., MM 2023, Eqs. (5) and (6)); SOIL, GUME and CMDL use the same.
+    """
+
+    def __init__(self, modality: Modality, width: int, *, trainable: bool) -> None:
+        super().__init__()
+        self.table = FeatureTable(modality, trainable=trainable)
+        self.project = nn.Linear(self.table.width, width)
+        self.gate = nn.Linear(width, width)
+
+    def forward(self, items: Float[Tensor, "items width"]) -> Float[Tensor, "items width"]:
+        """items * sigmoid(W' (W x + b) + b'), x the vectors of all items."""
+        return items * torch.sigmoid(self.gate(self.project(self.table())))

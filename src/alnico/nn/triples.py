@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from alnico.contracts import Batch
-from alnico.nn.losses import bpr
+from alnico.nn.losses import bpr, info_nce
 
 
 @dataclass(frozen=True)
@@ -58,3 +58,21 @@ class Distinct:
         """The mean BPR loss of inner products, triples weighted as the batch says."""
         chosen, positives, negatives = self.spread(users, items)
         return bpr((chosen * positives).sum(1), (chosen * negatives).sum(1), self.batch.weights)
+
+    def contrast(
+        self,
+        one: tuple[Float[Tensor, "users width"], Float[Tensor, "items width"]],
+        other: tuple[Float[Tensor, "users width"], Float[Tensor, "items width"]],
+        temperature: float,
+    ) -> Float[Tensor, ""]:
+        """InfoNCE between two views of the triples' positives plus that of their users, both as (users, items).
+
+        As in the source of MGCN and its kin a node that stands in several triples is there several times, also among
+        its own negatives.
+        """
+        positives = self.item_place[: len(self.batch)]
+        return info_nce(
+            one[1].index_select(0, positives), other[1].index_select(0, positives), temperature
+        ) + info_nce(
+            one[0].index_select(0, self.user_place), other[0].index_select(0, self.user_place), temperature
+        )
