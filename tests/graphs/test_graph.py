@@ -7,7 +7,15 @@ from scipy import sparse
 
 import worlds
 from alnico.errors import DataError
-from alnico.graphs.graph import directed_graph, mean_pooling, pruned_graph, symmetric_graph, user_block
+from alnico.graphs.graph import (
+    averaging_graph,
+    directed_graph,
+    mean_pooling,
+    pruned_graph,
+    symmetric_graph,
+    symmetric_graph_with_own,
+    user_block,
+)
 
 
 def dense(graph):
@@ -156,3 +164,27 @@ def test_edges_are_drawn_by_the_roots_of_their_degrees():
     drawn = [int(pruned_graph(users, items, 2, 5, 0.75, rng).edges()[0][0]) for _ in range(3000)]
     # The lonely edge has 1 of 1 + 4/2: a third; 3000 draws lie within 4 deviations of 0.0086.
     assert np.mean(drawn) == pytest.approx(1 / 3, abs=0.035)
+
+
+def test_averaging_by_hand():
+    # User 0 took both items, user 1 none, item 1 has user 0 alone.
+    users, items = ints(0, 0), ints(0, 1)
+    half, third = 1 / 2, 1 / 3
+    without = [[0, 0, half, half], [0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
+    np.testing.assert_allclose(dense(averaging_graph(users, items, 2, 2, own=False)), without, rtol=1e-6)
+    with_own = [[third, 0, third, third], [0, 1, 0, 0], [half, 0, half, 0], [half, 0, 0, half]]
+    graph = averaging_graph(users, items, 2, 2, own=True)
+    np.testing.assert_allclose(dense(graph), with_own, rtol=1e-6)
+    # Not symmetric, so gradients need the transpose.
+    table = torch.ones(4, 1, requires_grad=True)
+    graph.propagate(table)[0, 0].backward()
+    np.testing.assert_allclose(table.grad[:, 0], with_own[0], rtol=1e-6)
+
+
+def test_edges_to_oneself_count_in_degrees():
+    # Degrees with themselves: user 0 three, user 1 one, items two each.
+    root = 1 / np.sqrt(6)
+    expected = [[1 / 3, 0, root, root], [0, 1, 0, 0], [root, 0, 0.5, 0], [root, 0, 0, 0.5]]
+    graph = symmetric_graph_with_own(ints(0, 0), ints(0, 1), 2, 2)
+    np.testing.assert_allclose(dense(graph), expected, rtol=1e-6)
+    assert graph.transposed is graph.matrix

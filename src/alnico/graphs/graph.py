@@ -90,6 +90,48 @@ def symmetric_graph(
     return Graph(matrix, matrix, "symmetric")
 
 
+def averaging_graph(
+    users: NDArray[np.int64],
+    items: NDArray[np.int64],
+    n_users: int,
+    n_items: int,
+    *,
+    own: bool,
+) -> Graph:
+    """The undirected user-item graph in which each node takes the mean over its neighbours.
+
+    With ``own`` every node is its own neighbour too; without it nodes without edges have empty rows. Rows sum to 1.
+    Source: the user-item graphs of LATTICE (with ``own``) and MMGCN (without).
+    """
+    rows, columns = _both_ways(users, items, n_users, n_users + n_items, own=own)
+    degrees = np.bincount(rows, minlength=n_users + n_items)
+    values = (1.0 / degrees[rows]).astype(np.float32)
+    return directed_graph(rows, columns, values, (n_users + n_items, n_users + n_items), "row")
+
+
+def symmetric_graph_with_own(
+    users: NDArray[np.int64], items: NDArray[np.int64], n_users: int, n_items: int
+) -> Graph:
+    """``symmetric_graph`` in which every node has an edge to itself, counted in its degree.
+
+    Source: the user-item graph of MIG-GT.
+    """
+    n_nodes = n_users + n_items
+    rows, columns = _both_ways(users, items, n_users, n_nodes, own=True)
+    scale = 1.0 / np.sqrt(np.bincount(rows, minlength=n_nodes))
+    matrix = csr_from_edges(rows, columns, (scale[rows] * scale[columns]).astype(np.float32), (n_nodes,) * 2)
+    return Graph(matrix, matrix, "symmetric")
+
+
+def _both_ways(
+    users: NDArray[np.int64], items: NDArray[np.int64], n_users: int, n_nodes: int, *, own: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of all edges in both directions, with each node's edge to itself where asked for."""
+    loops = np.arange(n_nodes if own else 0)
+    right = items + n_users
+    return np.concatenate([users, right, loops]), np.concatenate([right, users, loops])
+
+
 def directed_graph(
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
