@@ -5,7 +5,6 @@ import sys
 
 from alnico.experiment.machine import free_bytes
 
-
 APART = """
 import numpy as np
 from alnico.experiment.machine import peak_memory_bytes, resident_bytes
