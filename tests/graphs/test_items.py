@@ -5,9 +5,16 @@ import pytest
 import torch
 
 import worlds
-from alnico.errors import ConfigError
+from alnico.errors import ConfigError, DataError
 from alnico.graphs.cache import GraphCache
-from alnico.graphs.items import content_lists, content_shares, item_graph, mixed_graph, strongest_graph
+from alnico.graphs.items import (
+    content_lists,
+    content_shares,
+    graph_as_given,
+    item_graph,
+    mixed_graph,
+    strongest_graph,
+)
 
 
 def dense(graph):
@@ -87,3 +94,19 @@ def test_shares_by_default_and_given():
         content_shares(["image", "text"], {"text": 1})
     with pytest.raises(ConfigError, match="must sum to more than 0"):
         content_shares(["text"], {"text": 0})
+
+
+def test_a_given_graph_keeps_its_weights_and_rows_sum_to_one():
+    # Item 1 lists enough to fill its row: it has no entry of its own.
+    lists = worlds.neighbour_lists([[(1, 0.25), (2, 0.25)], [(0, 0.9), (2, 0.1)], []], 2)
+    expected = [[0.5, 0.25, 0.25], [0.9, 0, 0.1], [0, 0, 1]]
+    graph = graph_as_given(lists)
+    np.testing.assert_allclose(dense(graph), expected, rtol=1e-6)
+    assert graph.n_entries == 6
+
+
+@pytest.mark.parametrize("weights", [(0.7, 0.4), (0.7, -0.1)])
+def test_a_given_graph_is_refused_where_rows_are_no_shares(weights):
+    lists = worlds.neighbour_lists([[(1, weights[0]), (2, weights[1])], [], []], 2)
+    with pytest.raises(DataError, match="rows that sum to at most 1"):
+        graph_as_given(lists)

@@ -8,6 +8,7 @@ import torch
 
 import worlds
 from alnico.contracts import TrainingData
+from alnico.errors import ConfigError
 from alnico.models.freedom import Freedom
 from alnico.models.lightgcn import LightGcn
 
@@ -83,3 +84,18 @@ def test_without_its_losses_no_content_is_trained():
     world = worlds.checkerboard()
     model = Freedom.build(Freedom.Config(content_weight=0.0), world.data, np.random.default_rng(0))
     assert {name for name, _ in model.named_parameters()} == {"users.weight", "items.weight"}
+
+
+def test_a_given_item_graph_needs_no_content():
+    train = worlds.interactions([(0, 0), (0, 1)], 1, 3)
+    lists = {"published": worlds.neighbour_lists([[(2, 0.5)], [], [(0, 0.5)]], 1)}
+    data = TrainingData(train, worlds.features(3), lists)
+    config = Freedom.Config(width=1, layers=1, given_graph="published", pruning=0.0, content_weight=0.0)
+    model = Freedom.build(config, data, np.random.default_rng(0))
+    with torch.no_grad():
+        model.users.weight.copy_(torch.tensor([[4.0]]))
+        model.items.weight.copy_(torch.tensor([[2.0], [6.0], [10.0]]))
+    scores = model.scorer().scores(torch.tensor([0]))
+    np.testing.assert_allclose(scores, [[USER * item for item in ITEMS]], rtol=1e-6)
+    with pytest.raises(ConfigError, match=r"no item graph 'publisht'; did you mean 'published'"):
+        Freedom.build(config.model_copy(update={"given_graph": "publisht"}), data, np.random.default_rng(0))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from alnico.data.features import ItemFeatures
 from alnico.data.neighbours import ItemNeighbours
-from alnico.errors import ConfigError
+from alnico.errors import ConfigError, DataError
 from alnico.graphs.cache import GraphCache
 from alnico.graphs.content import nearest_neighbours
 from alnico.graphs.graph import Graph, directed_graph
@@ -16,6 +16,9 @@ from alnico.graphs.graph import Graph, directed_graph
 Weighting = Literal["binary", "cosine"]
 USUAL_SHARES = {"image": 0.1, "text": 0.9}
 """Shares of two modalities in a mixed item graph, as the published multimodal tables use them."""
+
+ROUNDING = 1e-5
+"""By how much a sum of 32-bit weights may miss 1."""
 
 Edges = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
@@ -62,6 +65,25 @@ def item_graph(lists: ItemNeighbours, weighting: Weighting) -> Graph:
     scale = np.divide(1.0, np.sqrt(np.maximum(sums, 0)), out=np.zeros_like(sums), where=sums > 0)
     values = (weights * scale[rows] * scale[columns]).astype(np.float32)
     return directed_graph(rows, columns, values, (lists.n_items, lists.n_items), "row sums")
+
+
+def graph_as_given(lists: ItemNeighbours) -> Graph:
+    """The directed graph whose entries are the lists' own weights; what a row lacks to 1 is the item's own entry.
+
+    For published item graphs whose rows sum to 1, such as FREEDOM's: nothing is normalised again.
+    Raises DataError if a weight is negative or a row sums to more than 1.
+    """
+    rows, columns, weights = lists.edges()
+    rest = 1.0 - np.bincount(rows, weights, lists.n_items)
+    if (len(weights) and weights.min() < 0) or rest.min(initial=0) < -ROUNDING:
+        raise DataError(
+            "an item graph to be taken as it is needs weights of at least 0 and rows that sum to at most 1; found "
+            f"weight {weights.min():.6g} and row sum {1 - rest.min():.6g}"
+        )
+    own = np.flatnonzero(rest > ROUNDING)
+    rows, columns = np.concatenate([rows, own]), np.concatenate([columns, own])
+    values = np.concatenate([weights, rest[own].astype(np.float32)])
+    return directed_graph(rows, columns, values, (lists.n_items, lists.n_items), "as given")
 
 
 def content_shares(names: Sequence[str], given: Mapping[str, float] | None) -> dict[str, float]:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
+from alnico.errors import ConfigError, nearest
 from alnico.graphs.graph import Graph, pruned_graph, symmetric_graph
-from alnico.graphs.items import content_lists, content_shares, item_graph, mixed_graph
+from alnico.graphs.items import content_lists, content_shares, graph_as_given, item_graph, mixed_graph
 from alnico.nn.features import FeatureTable, content_of
 from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
 from alnico.nn.seeding import seeded
@@ -32,6 +33,8 @@ class FreedomConfig(ModelConfig):
     """Neighbours k per item and modality, the item itself among them."""
     shares: Mapping[str, PositiveFloat] | None = None
     """Share of each modality in the item graph; by default .1 for image and .9 for text, others even."""
+    given_graph: str | None = None
+    """Name of an item graph given with the data that stands as it is in place of one built from content."""
     pruning: float = Field(0.8, ge=0, lt=1)
     """Share p of training edges left out in each epoch; grid .8, .9."""
     content_weight: NonNegativeFloat = 1e-3
@@ -78,11 +81,9 @@ class Freedom(TrainableRecommender):
 
     @classmethod
     def build(cls, config: FreedomConfig, data: TrainingData, rng: np.random.Generator) -> Self:
-        content = content_of(data.features, "freedom")
-        lists = content_lists(content, data.neighbours, data.graphs, config.neighbours)
-        shares = content_shares(content.names, config.shares)
-        graphs = [item_graph(lists[name], "binary") for name in content]
-        items = mixed_graph(graphs, [shares[name] for name in content])
+        unread = config.given_graph is not None and not config.content_weight
+        content = data.features.only() if unread else content_of(data.features, "freedom")
+        items = _item_graph(config, data, content)
         with seeded(rng):
             return cls(config, data.interactions, items, content)
 
@@ -114,3 +115,17 @@ class Freedom(TrainableRecommender):
         n_users = self.users.num_embeddings
         final = light_propagate([self.graph] * self.config.layers, self._table())
         return frozen_dot(final[:n_users], final[n_users:] + self.item_graph.propagate(self.items.weight))
+
+
+def _item_graph(config: FreedomConfig, data: TrainingData, content: ItemFeatures) -> Graph:
+    if config.given_graph is not None:
+        if config.given_graph not in data.neighbours:
+            raise ConfigError(
+                f"the data hold no item graph {config.given_graph!r}{nearest(config.given_graph, data.neighbours)}; "
+                f"import them with --neighbours {config.given_graph}=FILE.npz, or leave model.given_graph out"
+            )
+        return graph_as_given(data.neighbours[config.given_graph])
+    lists = content_lists(content, data.neighbours, data.graphs, config.neighbours)
+    shares = content_shares(content.names, config.shares)
+    graphs = [item_graph(lists[name], "binary") for name in content]
+    return mixed_graph(graphs, [shares[name] for name in content])
