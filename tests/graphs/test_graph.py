@@ -15,6 +15,7 @@ from alnico.graphs.graph import (
     symmetric_graph,
     symmetric_graph_with_own,
     user_block,
+    with_dropped_values,
 )
 
 
@@ -188,3 +189,32 @@ def test_edges_to_oneself_count_in_degrees():
     graph = symmetric_graph_with_own(ints(0, 0), ints(0, 1), 2, 2)
     np.testing.assert_allclose(dense(graph), expected, rtol=1e-6)
     assert graph.transposed is graph.matrix
+
+
+def test_dropped_values_are_zero_or_grow_and_gradients_see_the_same():
+    train = worlds.scattered(seed=3, n_users=60, n_items=40, per_user=8).split.train
+    for graph in (
+        symmetric_graph_with_own(train.users, train.items, 60, 40),
+        averaging_graph(train.users, train.items, 60, 40, own=False),
+    ):
+        torch.manual_seed(0)
+        thin = with_dropped_values(graph, 0.25)
+        whole, left = dense(graph), dense(thin)
+        np.testing.assert_allclose(left[left != 0], (whole / 0.75)[left != 0], rtol=1e-6)
+        entries = whole != 0
+        # Four deviations of a binomial share.
+        n = entries.sum()
+        assert (left[entries] == 0).mean() == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / n))
+        # The two directions of an edge are dropped apart.
+        assert ((left == 0) & (left.T != 0) & entries).any()
+        table = torch.zeros(100, 100, requires_grad=True)
+        thin.propagate(table).backward(torch.eye(100))
+        np.testing.assert_array_equal(table.grad.numpy(), left.T)
+
+
+def test_values_are_dropped_anew_each_time_and_the_graph_stays_whole():
+    graph = symmetric_graph(ints(*range(30)), ints(*range(30)), 30, 30)
+    before = dense(graph)
+    one, other = with_dropped_values(graph, 0.5), with_dropped_values(graph, 0.5)
+    assert not np.array_equal(dense(one), dense(other))
+    np.testing.assert_array_equal(dense(graph), before)

@@ -6,7 +6,7 @@ import worlds
 from alnico.errors import DataError
 from alnico.nn.features import FeatureTable, content_of
 from alnico.nn.fusion import ModalityAttention
-from alnico.nn.noise import perturbed
+from alnico.nn.noise import dropped, perturbed
 
 
 def test_absent_rows_stand_at_the_mean_of_the_present_ones():
@@ -55,3 +55,41 @@ def test_perturbation_has_the_stated_length_and_leaves_signs():
     torch.testing.assert_close((moved - table).norm(dim=1), torch.full((2,), 0.1))
     assert torch.equal(moved.sign(), table.sign())
     assert ((moved - table) * table.sign() >= 0).all()
+
+
+def test_wide_vectors_are_projected_to_rows_of_length_one_and_stored():
+    modality = worlds.modality(np.random.default_rng(0).standard_normal((6, 5)), absent=[2])
+    torch.manual_seed(4)
+    table = FeatureTable(modality, trainable=False, projected=3)
+    torch.manual_seed(4)
+    filled = FeatureTable(modality, trainable=False)().numpy()
+    expected = filled @ torch.randn(5, 3).numpy()
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(table(), expected, rtol=1e-5, atol=1e-6)
+    assert (table.width, list(table.state_dict())) == (3, ["vectors"])
+    narrow = FeatureTable(modality, trainable=False, projected=5)
+    np.testing.assert_array_equal(narrow(), filled)
+    assert narrow.state_dict() == {}
+
+
+def test_dropout_leaves_the_stated_share_and_scales_it():
+    table = torch.arange(1.0, 30_002.0).reshape(-1, 1)  # an odd number of entries
+    torch.manual_seed(0)
+    left = dropped(table, 0.3, training=True)
+    kept = left != 0
+    torch.testing.assert_close(left[kept], table[kept] / 0.7)
+    # Four deviations of a binomial share.
+    assert kept.float().mean().item() == pytest.approx(0.7, abs=4 * (0.21 / 30_001) ** 0.5)
+    # Neighbours share a draw of 64 bits, but not their fate.
+    pairs = kept[:-1].view(-1, 2).float()
+    assert torch.corrcoef(pairs.T)[0, 1].abs() < 4 / 15_000**0.5
+    assert dropped(table, 0.3, training=False) is table
+    assert dropped(table, 0.0, training=True) is table
+
+
+def test_gradient_of_dropout_is_what_was_kept():
+    table = torch.ones(50, 3, requires_grad=True)
+    left = dropped(table, 0.5, training=True)
+    left.sum().backward()
+    assert torch.equal(table.grad, left.detach())
+    assert sorted(set(left.detach().flatten().tolist())) == [0, 2]

@@ -9,7 +9,7 @@ import torch
 import worlds
 from alnico.graphs.graph import Graph, symmetric_graph
 from alnico.kernels.propagation import csr_from_edges
-from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
+from alnico.nn.propagation import damped_propagate, light_propagate, light_propagate_rows, xavier_table
 
 
 def test_two_hops_on_a_path_of_three_nodes_by_hand():
@@ -116,3 +116,35 @@ def test_tables_start_by_the_law_of_glorot():
     assert uniform.abs().max() <= 0.1
     assert uniform.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.02)
     assert xavier_table(400, 200, "normal").weight.std().item() == pytest.approx(math.sqrt(2 / 600), rel=0.02)
+
+
+def test_damped_hops_by_hand():
+    # One edge of weight 1: each hop takes the other's row.
+    graph = symmetric_graph(np.array([0]), np.array([0]), 1, 1)
+    table = torch.tensor([[8.0], [0.0]])
+    # h1 = .5 * (0, 8) + .25 * (8, 0) = (2, 4); h2 = .5 * (4, 2) + (2, 0) = (4, 1); gamma = .25 + .25 * 1.5 = .625.
+    found = damped_propagate(graph, table, 2, alpha=0.25, beta=0.5)
+    torch.testing.assert_close(found, torch.tensor([[6.4], [1.6]]))
+    torch.testing.assert_close(damped_propagate(graph, table, 0, alpha=0.25, beta=0.5), table)
+
+
+@pytest.mark.parametrize("hops", [0, 1, 3])
+def test_damped_hops_have_the_values_and_gradients_of_dense_matrices(hops):
+    (graph,) = thin_graphs(1)
+    start = torch.from_numpy(np.random.default_rng(9).standard_normal((200, 3)).astype(np.float32))
+    fast, plain = start.clone().requires_grad_(), start.clone().requires_grad_()
+    found = damped_propagate(graph, fast, hops, alpha=0.1, beta=0.9)
+    matrix, layer = graph.matrix.as_torch.to_dense(), plain
+    for _ in range(hops):
+        layer = 0.9 * matrix @ layer + 0.1 * plain
+    expected = layer / (0.9**hops + 0.1 * sum(0.9**j for j in range(hops)))
+    torch.testing.assert_close(found, expected)
+    weights = torch.linspace(-1, 1, 600).reshape(200, 3)
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(fast.grad, plain.grad)
+    (gradient,) = torch.autograd.grad(
+        damped_propagate(graph, fast, hops, alpha=0.1, beta=0.9).pow(2).sum(), fast, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()

@@ -9,6 +9,8 @@ from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.scorer import MagnetScorer
 from alnico.models.mgcn import Mgcn
+from alnico.models.mig_gt import MigGt
+from alnico.models.mmgcn import Mmgcn
 from alnico.models.popularity import Popularity
 from alnico.models.sgl import Sgl
 from alnico.models.simgcl import SimGcl
@@ -22,9 +24,11 @@ MODELS: dict[str, type[Recommender]] = {
     "lightgcn": LightGcn,
     "sgl": Sgl,
     "simgcl": SimGcl,
+    "mmgcn": Mmgcn,
     "freedom": Freedom,
     "mgcn": Mgcn,
     "smore": Smore,
+    "mig_gt": MigGt,
     "magnet": Magnet,
 }
 

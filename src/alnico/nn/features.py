@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from alnico.data.features import ItemFeatures, Modality
 from alnico.errors import DataError
@@ -26,22 +27,26 @@ class FeatureTable(nn.Module):
     """One modality's vectors: a parameter where the source trains them, else a buffer that is not stored.
 
     Items without the modality stand at the mean of those that have it, as in the data that the published tables
-    rest on; ``present`` says which are real.
+    rest on; ``present`` says which are real. Vectors wider than ``projected`` are multiplied by a Gaussian matrix to
+    that width and scaled to length one. The matrix comes from torch's stream, so the result is stored.
     """
 
     vectors: Tensor
     present: Tensor
 
-    def __init__(self, modality: Modality, *, trainable: bool) -> None:
+    def __init__(self, modality: Modality, *, trainable: bool, projected: int | None = None) -> None:
         super().__init__()
         vectors = np.array(modality.vectors)
         if modality.present.any():
             vectors[~modality.present] = vectors[modality.present].mean(0)
         table = torch.from_numpy(vectors)
+        is_drawn = projected is not None and modality.width > projected
+        if projected is not None and is_drawn:
+            table = functional.normalize(table @ torch.randn(modality.width, projected), dim=1)
         if trainable:
             self.vectors = nn.Parameter(table)
         else:
-            self.register_buffer("vectors", table, persistent=False)
+            self.register_buffer("vectors", table, persistent=is_drawn)
         self.register_buffer("present", torch.from_numpy(np.array(modality.present)), persistent=False)
 
     @property

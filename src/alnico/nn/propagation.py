@@ -112,6 +112,47 @@ def light_propagate_rows(
     return means, first
 
 
+class _DampedPropagate(torch.autograd.Function):
+    """All hops in one: the map is linear, so nothing is kept for the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, graph: Graph, hops: int, alpha: float, beta: float) -> Tensor:
+        ctx.graph, ctx.hops, ctx.alpha, ctx.beta = graph, hops, alpha, beta
+        layer = table
+        for _ in range(hops):
+            layer = product(graph.matrix, layer).mul_(beta).add_(table, alpha=alpha)
+        return layer / _damped_total(hops, alpha, beta)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        hops, alpha, beta = ctx.hops, ctx.alpha, ctx.beta
+        layer = grads[0] / _damped_total(hops, alpha, beta)
+        own = torch.zeros_like(layer)
+        for _ in range(hops):
+            own.add_(layer, alpha=alpha)
+            layer = product(ctx.graph.transposed, layer).mul_(beta)
+        return own.add_(layer), None, None, None, None
+
+
+def _damped_total(hops: int, alpha: float, beta: float) -> float:
+    """What the weights of all layers sum to."""
+    return beta**hops + alpha * sum(beta**j for j in range(hops))
+
+
+def damped_propagate(
+    graph: Graph, table: Float[Tensor, "nodes width"], hops: int, *, alpha: float, beta: float
+) -> Float[Tensor, "nodes width"]:
+    """h_k / gamma, where h_0 is the table, h_j = beta A h_(j-1) + alpha h_0, gamma = beta^k + alpha sum_(j<k) beta^j.
+
+    Without hops the table itself. Source: Hu et al., MGDCF: Distance Learning via Markov Graph Diffusion for Neural
+    Collaborative Filtering, TKDE 2024.
+    """
+    here = graph.on(table.device)
+    result: Tensor = _DampedPropagate.apply(table, here, hops, alpha, beta)  # type: ignore[no-untyped-call]
+    return result
+
+
 def xavier_table(n_rows: int, width: int, law: str = "uniform") -> torch.nn.Embedding:
     """An embedding table with Xavier initialisation (Glorot and Bengio, 2010), uniform or normal."""
     table = torch.nn.Embedding(n_rows, width)
