@@ -10,6 +10,7 @@ from alnico.errors import DataError
 from alnico.graphs.graph import (
     averaging_graph,
     directed_graph,
+    edge_pattern,
     mean_pooling,
     pruned_graph,
     symmetric_graph,
@@ -188,3 +189,15 @@ def test_edges_to_oneself_count_in_degrees():
     graph = symmetric_graph_with_own(ints(0, 0), ints(0, 1), 2, 2)
     np.testing.assert_allclose(dense(graph), expected, rtol=1e-6)
     assert graph.transposed is graph.matrix
+
+
+def test_the_pattern_of_a_graph_is_where_it_has_entries():
+    # User 0 took both items, user 1 none.
+    pattern = edge_pattern(ints(0, 0), ints(1, 0), 2, 2)
+    assert list(zip(pattern.rows.tolist(), pattern.columns.tolist(), strict=True)) == [
+        (0, 2),
+        (0, 3),
+        (2, 0),
+        (3, 0),
+    ]
+    assert pattern.shape == (4, 4)
