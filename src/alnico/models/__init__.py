@@ -5,6 +5,7 @@ from alnico.errors import ConfigError, StorageError, nearest
 from alnico.models.bpr_mf import BprMf
 from alnico.models.freedom import Freedom
 from alnico.models.item_knn import ItemKnn
+from alnico.models.lattice import Lattice
 from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.scorer import MagnetScorer
@@ -21,6 +22,7 @@ MODELS: dict[str, type[Recommender]] = {
     "bpr_mf": BprMf,
     "lightgcn": LightGcn,
     "sgl": Sgl,
+    "lattice": Lattice,
     "simgcl": SimGcl,
     "freedom": Freedom,
     "mgcn": Mgcn,
