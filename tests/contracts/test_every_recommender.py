@@ -23,6 +23,7 @@ BOARD = worlds.checkerboard()
 # Small sizes; a model that is not named here is tested with its defaults.
 QUICK = {
     "bpr_mf": {"width": 8, "l2": 0.01},
+    "grcn": {"width": 16},
     "lattice": {"width": 16},
     "lightgcn": {"width": 8, "layers": 2},
     "magnet": {"width": 8, "neighbours": 5, "induced": 5, "induced_cap": 3},

@@ -9,7 +9,7 @@ import torch
 import worlds
 from alnico.graphs.graph import Graph, symmetric_graph
 from alnico.kernels.propagation import csr_from_edges
-from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
+from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table, xavier_tables
 
 
 def test_two_hops_on_a_path_of_three_nodes_by_hand():
@@ -116,3 +116,13 @@ def test_tables_start_by_the_law_of_glorot():
     assert uniform.abs().max() <= 0.1
     assert uniform.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.02)
     assert xavier_table(400, 200, "normal").weight.std().item() == pytest.approx(math.sqrt(2 / 600), rel=0.02)
+
+
+def test_tables_of_users_and_items_may_start_as_one():
+    torch.manual_seed(0)
+    users, items = xavier_tables(300, 100, 200)
+    torch.manual_seed(0)
+    whole = xavier_table(400, 200).weight
+    assert torch.equal(torch.cat([users.weight, items.weight]), whole)
+    assert users.weight.requires_grad
+    assert items.weight.requires_grad
