@@ -23,6 +23,8 @@ BOARD = worlds.checkerboard()
 # Small sizes; a model that is not named here is tested with its defaults.
 QUICK = {
     "bpr_mf": {"width": 8, "l2": 0.01},
+    "grcn": {"width": 16},
+    "lattice": {"width": 16},
     "lightgcn": {"width": 8, "layers": 2},
     "mmgcn": {"width": 16, "reduced": {"image": 8}},
     "mig_gt": {"width": 16, "hidden": 16, "projected": 4, "samples": 3},

@@ -10,6 +10,7 @@ from alnico.errors import DataError
 from alnico.graphs.graph import (
     averaging_graph,
     directed_graph,
+    edge_pattern,
     mean_pooling,
     pruned_graph,
     symmetric_graph,
@@ -218,3 +219,15 @@ def test_values_are_dropped_anew_each_time_and_the_graph_stays_whole():
     one, other = with_dropped_values(graph, 0.5), with_dropped_values(graph, 0.5)
     assert not np.array_equal(dense(one), dense(other))
     np.testing.assert_array_equal(dense(graph), before)
+
+
+def test_the_pattern_of_a_graph_is_where_it_has_entries():
+    # User 0 took both items, user 1 none.
+    pattern = edge_pattern(ints(0, 0), ints(1, 0), 2, 2)
+    assert list(zip(pattern.rows.tolist(), pattern.columns.tolist(), strict=True)) == [
+        (0, 2),
+        (0, 3),
+        (2, 0),
+        (3, 0),
+    ]
+    assert pattern.shape == (4, 4)

@@ -9,7 +9,13 @@ import torch
 import worlds
 from alnico.graphs.graph import Graph, symmetric_graph
 from alnico.kernels.propagation import csr_from_edges
-from alnico.nn.propagation import damped_propagate, light_propagate, light_propagate_rows, xavier_table
+from alnico.nn.propagation import (
+    damped_propagate,
+    light_propagate,
+    light_propagate_rows,
+    xavier_table,
+    xavier_tables,
+)
 
 
 def test_two_hops_on_a_path_of_three_nodes_by_hand():
@@ -148,3 +154,13 @@ def test_damped_hops_have_the_values_and_gradients_of_dense_matrices(hops):
     )
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
+
+
+def test_tables_of_users_and_items_may_start_as_one():
+    torch.manual_seed(0)
+    users, items = xavier_tables(300, 100, 200)
+    torch.manual_seed(0)
+    whole = xavier_table(400, 200).weight
+    assert torch.equal(torch.cat([users.weight, items.weight]), whole)
+    assert users.weight.requires_grad
+    assert items.weight.requires_grad

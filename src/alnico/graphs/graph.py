@@ -11,6 +11,7 @@ from torch import Tensor
 
 from alnico.errors import DataError
 from alnico.kernels.compress import compress_symmetric
+from alnico.kernels.edges import Pattern
 from alnico.kernels.propagation import Csr, csr_from_edges, multiply
 
 
@@ -151,6 +152,16 @@ def directed_graph(
         csr_from_edges(columns, rows, values, (shape[1], shape[0])),
         normalisation,
     )
+
+
+def edge_pattern(users: NDArray[np.int64], items: NDArray[np.int64], n_users: int, n_items: int) -> Pattern:
+    """Where the undirected user-item graph has entries: each node's row names the nodes that it hears from.
+
+    Nodes 0..n_users-1 are users, items follow; nobody hears from itself.
+    """
+    n_nodes = n_users + n_items
+    rows, columns = _both_ways(users, items, n_users, n_nodes, own=False)
+    return Pattern.of(rows, columns, (n_nodes, n_nodes))[0]
 
 
 def user_block(graph: Graph, n_users: int) -> Graph:

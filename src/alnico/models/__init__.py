@@ -4,7 +4,9 @@ from alnico.contracts import Recommender, Scorer, ScorerState
 from alnico.errors import ConfigError, StorageError, nearest
 from alnico.models.bpr_mf import BprMf
 from alnico.models.freedom import Freedom
+from alnico.models.grcn import Grcn
 from alnico.models.item_knn import ItemKnn
+from alnico.models.lattice import Lattice
 from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.scorer import MagnetScorer
@@ -22,7 +24,9 @@ MODELS: dict[str, type[Recommender]] = {
     "item_knn": ItemKnn,
     "bpr_mf": BprMf,
     "lightgcn": LightGcn,
+    "grcn": Grcn,
     "sgl": Sgl,
+    "lattice": Lattice,
     "simgcl": SimGcl,
     "mmgcn": Mmgcn,
     "freedom": Freedom,

@@ -161,3 +161,13 @@ def xavier_table(n_rows: int, width: int, law: str = "uniform") -> torch.nn.Embe
     else:
         torch.nn.init.xavier_uniform_(table.weight)
     return table
+
+
+def xavier_tables(n_users: int, n_items: int, width: int) -> tuple[torch.nn.Embedding, torch.nn.Embedding]:
+    """Tables of users and of items whose rows are drawn as those of one table."""
+    drawn = xavier_table(n_users + n_items, width).weight
+    users, items = torch.nn.Embedding(n_users, width), torch.nn.Embedding(n_items, width)
+    with torch.no_grad():
+        users.weight.copy_(drawn[:n_users])
+        items.weight.copy_(drawn[n_users:])
+    return users, items
