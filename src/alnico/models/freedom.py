@@ -13,7 +13,7 @@ from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecom
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.graphs.graph import Graph, pruned_graph, symmetric_graph
-from alnico.graphs.items import content_lists, content_shares, item_graph, mixed_graph
+from alnico.graphs.items import mixed_content_graph
 from alnico.nn.features import FeatureTable, content_of
 from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
 from alnico.nn.seeding import seeded
@@ -79,10 +79,7 @@ class Freedom(TrainableRecommender):
     @classmethod
     def build(cls, config: FreedomConfig, data: TrainingData, rng: np.random.Generator) -> Self:
         content = content_of(data.features, "freedom")
-        lists = content_lists(content, data.neighbours, data.graphs, config.neighbours)
-        shares = content_shares(content.names, config.shares)
-        graphs = [item_graph(lists[name], "binary") for name in content]
-        items = mixed_graph(graphs, [shares[name] for name in content])
+        items = mixed_content_graph(content, data.neighbours, data.graphs, config.neighbours, config.shares)
         with seeded(rng):
             return cls(config, data.interactions, items, content)
 
