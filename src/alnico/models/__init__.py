@@ -3,6 +3,7 @@
 from alnico.contracts import Recommender, Scorer, ScorerState
 from alnico.errors import ConfigError, StorageError, nearest
 from alnico.models.bpr_mf import BprMf
+from alnico.models.dragon import Dragon
 from alnico.models.freedom import Freedom
 from alnico.models.item_knn import ItemKnn
 from alnico.models.lightgcn import LightGcn
@@ -24,6 +25,7 @@ MODELS: dict[str, type[Recommender]] = {
     "simgcl": SimGcl,
     "freedom": Freedom,
     "mgcn": Mgcn,
+    "dragon": Dragon,
     "smore": Smore,
     "magnet": Magnet,
 }
