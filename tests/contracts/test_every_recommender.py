@@ -25,6 +25,7 @@ QUICK = {
     "bpr_mf": {"width": 8, "l2": 0.01},
     "lightgcn": {"width": 8, "layers": 2},
     "dragon": {"width": 8, "companions": 5},
+    "mentor": {"width": 8},
     "magnet": {"width": 8, "neighbours": 5, "induced": 5, "induced_cap": 3},
 }
 PLAN = TrainPlan(epochs=8, batch_size=128, learning_rate=0.03)

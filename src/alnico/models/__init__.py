@@ -9,6 +9,7 @@ from alnico.models.item_knn import ItemKnn
 from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.scorer import MagnetScorer
+from alnico.models.mentor import Mentor
 from alnico.models.mgcn import Mgcn
 from alnico.models.popularity import Popularity
 from alnico.models.sgl import Sgl
@@ -27,6 +28,7 @@ MODELS: dict[str, type[Recommender]] = {
     "mgcn": Mgcn,
     "dragon": Dragon,
     "smore": Smore,
+    "mentor": Mentor,
     "magnet": Magnet,
 }
 
