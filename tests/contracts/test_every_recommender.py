@@ -28,6 +28,8 @@ QUICK = {
     "lightgcn": {"width": 8, "layers": 2},
     "mmgcn": {"width": 16, "reduced": {"image": 8}},
     "mig_gt": {"width": 16, "hidden": 16, "projected": 4, "samples": 3},
+    "dragon": {"width": 8, "companions": 5},
+    "mentor": {"width": 8},
     "magnet": {"width": 8, "neighbours": 5, "induced": 5, "induced_cap": 3},
 }
 PLAN = TrainPlan(epochs=8, batch_size=128, learning_rate=0.03)

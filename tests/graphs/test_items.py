@@ -12,6 +12,7 @@ from alnico.graphs.items import (
     content_shares,
     graph_as_given,
     item_graph,
+    mixed_content_graph,
     mixed_graph,
     strongest_graph,
 )
@@ -83,6 +84,20 @@ def test_mixtures_are_sums_and_largest_values_over_the_union():
     np.testing.assert_allclose(
         dense(strongest_graph([chain, other])), np.maximum(dense(chain), dense(other)), rtol=1e-6
     )
+
+
+def test_mixed_content_graph_mixes_binary_graphs_in_the_given_shares():
+    rng = np.random.default_rng(0)
+    features = worlds.features(
+        9,
+        image=worlds.modality(rng.standard_normal((9, 3))),
+        text=worlds.modality(rng.standard_normal((9, 4))),
+    )
+    lists = content_lists(features, {}, GraphCache(), 3)
+    image, text = (dense(item_graph(lists[name], "binary")) for name in ("image", "text"))
+    for shares, parts in ((None, (0.1, 0.9)), ({"image": 3.0, "text": 1.0}, (0.75, 0.25))):
+        found = dense(mixed_content_graph(features, {}, GraphCache(), 3, shares))
+        np.testing.assert_allclose(found, parts[0] * image + parts[1] * text, rtol=1e-6)
 
 
 def test_shares_by_default_and_given():

@@ -4,7 +4,7 @@ import torch
 
 import worlds
 from alnico.errors import DataError
-from alnico.nn.features import FeatureTable, content_of
+from alnico.nn.features import FeatureTable, content_network, content_of
 from alnico.nn.fusion import ModalityAttention
 from alnico.nn.noise import dropped, perturbed
 
@@ -93,3 +93,22 @@ def test_gradient_of_dropout_is_what_was_kept():
     left.sum().backward()
     assert torch.equal(table.grad, left.detach())
     assert sorted(set(left.detach().flatten().tolist())) == [0, 2]
+
+
+def test_pieces_of_a_row_are_moved_one_by_one():
+    table = torch.tensor([[1.0, -2.0, 3.0, 1.0], [-0.5, 0.5, 4.0, -1.0]])
+    moved = perturbed(table, 0.1, parts=2)
+    lengths = (moved - table).reshape(2, 2, 2).norm(dim=2)
+    torch.testing.assert_close(lengths, torch.full((2, 2), 0.1))
+    assert torch.equal(moved.sign(), table.sign())
+
+
+def test_content_network_by_hand():
+    network = content_network(2, 1)
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]))
+        network[0].bias.copy_(torch.tensor([0.0, 0.0, 0.0, 1.0]))
+        network[2].weight.copy_(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
+        network[2].bias.fill_(0.5)
+    # Before the rectifier 1, -2, -1, 1; below zero a hundredth stays: 1 - 2 * .02 - 3 * .01 + 4 + .5.
+    assert network(torch.tensor([[1.0, -2.0]])).item() == pytest.approx(5.43)

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from alnico.contracts import batch_mean
 from alnico.nn import losses
-from alnico.nn.losses import bpr, half_squared_l2, info_nce, moment_gap, squared_l2, unsquared_l2
+from alnico.nn.losses import (
+    bpr,
+    half_squared_l2,
+    info_nce,
+    moment_gap,
+    moment_gaps,
+    squared_l2,
+    unsquared_l2,
+)
 
 POSITIVE, NEGATIVE = torch.tensor([2.0, 0.0]), torch.tensor([1.0, 1.0])
 
@@ -147,6 +155,17 @@ def test_info_nce_with_repeated_owners_and_a_table_that_does_not_learn():
 def test_moment_gap_by_hand():
     # Means 2 and 5; variances ((1)^2 + 1^2) / 1 = 2 and 8 by n - 1 = 1: gaps 3 and 6.
     assert moment_gap(torch.tensor([[1.0, 3.0]]), torch.tensor([[3.0, 7.0]])).item() == pytest.approx(9)
+
+
+def test_moment_gaps_are_those_of_all_pairs_of_repeated_tables():
+    generator = torch.Generator().manual_seed(0)
+    one, other, third = (torch.randn(3, width, generator=generator) + width for width in (4, 2, 4))
+    tables = [one, torch.cat([other, other], 1), third]
+    expected = sum(
+        moment_gap(left, right)
+        for left, right in [(tables[0], tables[1]), (tables[0], tables[2]), (tables[1], tables[2])]
+    )
+    torch.testing.assert_close(moment_gaps([one, other, third], [1, 2, 1]), expected)
 
 
 def test_half_squared_l2_divides_by_the_planned_batch():

@@ -113,6 +113,24 @@ def mixed_graph(graphs: Sequence[Graph], shares: Sequence[float]) -> Graph:
     return _from_keys(keys, summed, graphs[0].shape)
 
 
+def mixed_content_graph(
+    features: ItemFeatures,
+    given: Mapping[str, ItemNeighbours],
+    graphs: GraphCache,
+    k: int,
+    shares: Mapping[str, float] | None,
+) -> Graph:
+    """The ``mixed_graph`` of binary graphs of the k nearest by each modality, in these shares or the usual ones.
+
+    Source: the frozen item graph of FREEDOM (Zhou and Shen, MM 2023); DRAGON, MENTOR and COHESION use the same.
+    """
+    lists = content_lists(features, given, graphs, k)
+    chosen = content_shares(features.names, shares)
+    return mixed_graph(
+        [item_graph(lists[name], "binary") for name in features], [chosen[name] for name in features]
+    )
+
+
 def strongest_graph(graphs: Sequence[Graph]) -> Graph:
     """The union of the edges of graphs over the same nodes, each with the largest value that it has in any."""
     rows, columns, values = _all_edges(graphs, [1.0] * len(graphs))

@@ -3,6 +3,7 @@
 from alnico.contracts import Recommender, Scorer, ScorerState
 from alnico.errors import ConfigError, StorageError, nearest
 from alnico.models.bpr_mf import BprMf
+from alnico.models.dragon import Dragon
 from alnico.models.freedom import Freedom
 from alnico.models.grcn import Grcn
 from alnico.models.item_knn import ItemKnn
@@ -10,6 +11,7 @@ from alnico.models.lattice import Lattice
 from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.scorer import MagnetScorer
+from alnico.models.mentor import Mentor
 from alnico.models.mgcn import Mgcn
 from alnico.models.mig_gt import MigGt
 from alnico.models.mmgcn import Mmgcn
@@ -31,8 +33,10 @@ MODELS: dict[str, type[Recommender]] = {
     "mmgcn": Mmgcn,
     "freedom": Freedom,
     "mgcn": Mgcn,
+    "dragon": Dragon,
     "smore": Smore,
     "mig_gt": MigGt,
+    "mentor": Mentor,
     "magnet": Magnet,
 }
 

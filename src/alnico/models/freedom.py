@@ -14,7 +14,7 @@ from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.errors import ConfigError, nearest
 from alnico.graphs.graph import Graph, pruned_graph, symmetric_graph
-from alnico.graphs.items import content_lists, content_shares, graph_as_given, item_graph, mixed_graph
+from alnico.graphs.items import graph_as_given, mixed_content_graph
 from alnico.nn.features import FeatureTable, content_of
 from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
 from alnico.nn.seeding import seeded
@@ -125,7 +125,4 @@ def _item_graph(config: FreedomConfig, data: TrainingData, content: ItemFeatures
                 f"import them with --neighbours {config.given_graph}=FILE.npz, or leave model.given_graph out"
             )
         return graph_as_given(data.neighbours[config.given_graph])
-    lists = content_lists(content, data.neighbours, data.graphs, config.neighbours)
-    shares = content_shares(content.names, config.shares)
-    graphs = [item_graph(lists[name], "binary") for name in content]
-    return mixed_graph(graphs, [shares[name] for name in content])
+    return mixed_content_graph(content, data.neighbours, data.graphs, config.neighbours, config.shares)

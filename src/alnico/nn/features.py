@@ -79,3 +79,11 @@ class GatedContent(nn.Module):
     def forward(self, items: Float[Tensor, "items width"]) -> Float[Tensor, "items width"]:
         """items * sigmoid(W' (W x + b) + b'), x the vectors of all items."""
         return items * torch.sigmoid(self.gate(self.project(self.table())))
+
+
+def content_network(inputs: int, width: int) -> nn.Sequential:
+    """Two layers, with a leaky rectifier between them, from raw vectors over 4 * ``width`` numbers to ``width``.
+
+    Source: DRAGON (Zhou et al., ECAI 2023); MENTOR and COHESION use the same.
+    """
+    return nn.Sequential(nn.Linear(inputs, 4 * width), nn.LeakyReLU(), nn.Linear(4 * width, width))

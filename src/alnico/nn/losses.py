@@ -1,5 +1,7 @@
 """Losses as pure functions; each returns a scalar tensor."""
 
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any, Literal
 
 import torch
@@ -136,6 +138,21 @@ def moment_gap(left: Float[Tensor, "rows width"], right: Float[Tensor, "rows wid
     Source: the alignment terms of GUME (Lin et al., CIKM 2024) and MENTOR (Xu et al., AAAI 2025).
     """
     return (left.var() - right.var()).abs() + (left.mean() - right.mean()).abs()
+
+
+def moment_gaps(tables: Sequence[Float[Tensor, "rows _width"]], copies: Sequence[int]) -> Float[Tensor, ""]:
+    """The sum of ``moment_gap`` over all pairs of these tables, each table's columns there ``copies`` times over.
+
+    Moments are taken once per table, and no copy is made: copies leave the mean as it is, and the unbiased variance
+    but for what it divides by.
+    """
+    means = [table.mean() for table in tables]
+    variances = [
+        table.var() * (times * (table.numel() - 1) / (times * table.numel() - 1))
+        for table, times in zip(tables, copies, strict=True)
+    ]
+    gaps = [(one - other).abs() for moments in (means, variances) for one, other in combinations(moments, 2)]
+    return torch.stack(gaps).sum()
 
 
 def unsquared_l2(*tables: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:

@@ -3,15 +3,17 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 
-def perturbed(table: Float[Tensor, "rows width"], size: float) -> Float[Tensor, "rows width"]:
+def perturbed(table: Float[Tensor, "rows width"], size: float, parts: int = 1) -> Float[Tensor, "rows width"]:
     """Each row moved by a random vector of length ``size`` in the row's own orthant.
 
+    With ``parts`` each of so many equal pieces of a row is moved by a vector of its own.
     Source: Yu et al., SimGCL, SIGIR 2022, Eq. (4): e + size * sign(e) * u / |u|, u uniform on the unit cube.
     """
-    return table + table.sign() * size * functional.normalize(torch.rand_like(table), dim=1)
+    drawn = torch.rand_like(table).reshape(len(table), parts, -1)
+    drawn /= drawn.norm(dim=2, keepdim=True).clamp(min=1e-12)
+    return torch.addcmul(table, table.detach().sign(), drawn.mul_(size).flatten(1))
 
 
 def dropped(table: Float[Tensor, "rows width"], share: float, training: bool) -> Float[Tensor, "rows width"]:
