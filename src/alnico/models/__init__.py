@@ -5,6 +5,7 @@ from alnico.errors import ConfigError, StorageError, nearest
 from alnico.models.bpr_mf import BprMf
 from alnico.models.freedom import Freedom
 from alnico.models.item_knn import ItemKnn
+from alnico.models.lgmrec import LgmRec
 from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.scorer import MagnetScorer
@@ -24,6 +25,7 @@ MODELS: dict[str, type[Recommender]] = {
     "simgcl": SimGcl,
     "freedom": Freedom,
     "mgcn": Mgcn,
+    "lgmrec": LgmRec,
     "smore": Smore,
     "magnet": Magnet,
 }
