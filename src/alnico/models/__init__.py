@@ -4,6 +4,7 @@ from alnico.contracts import Recommender, Scorer, ScorerState
 from alnico.errors import ConfigError, StorageError, nearest
 from alnico.models.bpr_mf import BprMf
 from alnico.models.freedom import Freedom
+from alnico.models.itcohd import ItCoHd
 from alnico.models.item_knn import ItemKnn
 from alnico.models.lgmrec import LgmRec
 from alnico.models.lightgcn import LightGcn
@@ -27,6 +28,7 @@ MODELS: dict[str, type[Recommender]] = {
     "mgcn": Mgcn,
     "lgmrec": LgmRec,
     "smore": Smore,
+    "itcohd": ItCoHd,
     "magnet": Magnet,
 }
 
