@@ -6,8 +6,10 @@ from alnico.models.bpr_mf import BprMf
 from alnico.models.dragon import Dragon
 from alnico.models.freedom import Freedom
 from alnico.models.grcn import Grcn
+from alnico.models.itcohd import ItCoHd
 from alnico.models.item_knn import ItemKnn
 from alnico.models.lattice import Lattice
+from alnico.models.lgmrec import LgmRec
 from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.scorer import MagnetScorer
@@ -25,18 +27,20 @@ MODELS: dict[str, type[Recommender]] = {
     "popularity": Popularity,
     "item_knn": ItemKnn,
     "bpr_mf": BprMf,
+    "mmgcn": Mmgcn,
     "lightgcn": LightGcn,
     "grcn": Grcn,
     "sgl": Sgl,
     "lattice": Lattice,
     "simgcl": SimGcl,
-    "mmgcn": Mmgcn,
     "freedom": Freedom,
     "mgcn": Mgcn,
     "dragon": Dragon,
+    "lgmrec": LgmRec,
     "smore": Smore,
     "mig_gt": MigGt,
     "mentor": Mentor,
+    "itcohd": ItCoHd,
     "magnet": Magnet,
 }
 
