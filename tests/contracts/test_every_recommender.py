@@ -24,6 +24,8 @@ BOARD = worlds.checkerboard()
 QUICK = {
     "bpr_mf": {"width": 8, "l2": 0.01},
     "lightgcn": {"width": 8, "layers": 2},
+    # With drawn biases some critics pass no pair and get no gradient.
+    "cmdl": {"width": 16, "critic_bias": "zero"},
     "magnet": {"width": 8, "neighbours": 5, "induced": 5, "induced_cap": 3},
 }
 PLAN = TrainPlan(epochs=8, batch_size=128, learning_rate=0.03)

@@ -3,6 +3,7 @@
 from alnico.contracts import Recommender, Scorer, ScorerState
 from alnico.errors import ConfigError, StorageError, nearest
 from alnico.models.bpr_mf import BprMf
+from alnico.models.cmdl import Cmdl
 from alnico.models.freedom import Freedom
 from alnico.models.item_knn import ItemKnn
 from alnico.models.lightgcn import LightGcn
@@ -25,6 +26,7 @@ MODELS: dict[str, type[Recommender]] = {
     "freedom": Freedom,
     "mgcn": Mgcn,
     "smore": Smore,
+    "cmdl": Cmdl,
     "magnet": Magnet,
 }
 
