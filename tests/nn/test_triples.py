@@ -2,6 +2,7 @@ import numpy as np
 import torch
 
 from alnico.contracts import Batch
+from alnico.nn.losses import info_nce
 from alnico.nn.triples import Distinct
 
 BATCH = Batch(
@@ -33,3 +34,17 @@ def test_bpr_is_that_of_inner_products_with_the_weights_of_the_batch():
         rows.bpr(users, items),
         torch.tensor((softplus * [1.0, 2.0, 0.5]).mean(), dtype=torch.float32),
     )
+
+
+def test_contrast_counts_repeated_nodes_and_may_have_a_temperature_of_its_own_for_users():
+    rows = Distinct.of(BATCH)
+    generator = torch.Generator().manual_seed(0)
+    one, other = [
+        (torch.randn(2, 3, generator=generator), torch.randn(4, 3, generator=generator)) for _ in range(2)
+    ]
+    # Users 4, 1, 4 stand at 1, 0, 1; positives 7, 0, 2 at 2, 0, 1.
+    users, positives = torch.tensor([1, 0, 1]), torch.tensor([2, 0, 1])
+    of_items = info_nce(one[1][positives], other[1][positives], 0.2)
+    of_users = [info_nce(one[0][users], other[0][users], temperature) for temperature in (0.2, 0.5)]
+    torch.testing.assert_close(rows.contrast(one, other, 0.2), of_items + of_users[0])
+    torch.testing.assert_close(rows.contrast(one, other, 0.2, 0.5), of_items + of_users[1])

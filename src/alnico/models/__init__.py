@@ -3,6 +3,7 @@
 from alnico.contracts import Recommender, Scorer, ScorerState
 from alnico.errors import ConfigError, StorageError, nearest
 from alnico.models.bpr_mf import BprMf
+from alnico.models.cmdl import Cmdl
 from alnico.models.dragon import Dragon
 from alnico.models.freedom import Freedom
 from alnico.models.grcn import Grcn
@@ -40,6 +41,7 @@ MODELS: dict[str, type[Recommender]] = {
     "smore": Smore,
     "mig_gt": MigGt,
     "mentor": Mentor,
+    "cmdl": Cmdl,
     "itcohd": ItCoHd,
     "magnet": Magnet,
 }

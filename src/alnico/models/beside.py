@@ -69,6 +69,10 @@ class BesideBehaviour(TrainableRecommender):
         del rows, behaviour, side, views
         return Step({})
 
+    def _contrast(self, rows: Distinct, behaviour: Nodes, side: Nodes) -> Float[Tensor, ""]:
+        """The contrast between side and behaviour, without its weight."""
+        return rows.contrast(rows.apart(side), rows.apart(behaviour), self.settings.temperature)
+
     def _smoothed(self, items: Float[Tensor, "items width"], graph: Graph, hops: int) -> Tensor:
         """``items`` after some hops over an item graph."""
         for _ in range(hops):
@@ -93,7 +97,7 @@ class BesideBehaviour(TrainableRecommender):
         behaviour, views = self._behaviour(rows), self._views(rows)
         side = self._side(behaviour, views)
         users, items = rows.apart(behaviour + side)
-        contrast = rows.contrast(rows.apart(side), rows.apart(behaviour), settings.temperature)
+        contrast = self._contrast(rows, behaviour, side)
         more = self._more_terms(rows, behaviour, side, views)
         terms = {"bpr": rows.bpr(users, items), "contrast": settings.contrast * contrast}
         if settings.l2:

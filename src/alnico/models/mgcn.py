@@ -66,7 +66,7 @@ class Mgcn(BesideBehaviour):
 
     @classmethod
     def build(cls, config: MgcnConfig, data: TrainingData, rng: np.random.Generator) -> Self:
-        content = content_of(data.features, "mgcn")
+        content = content_of(data.features, cls.card.title.lower())
         lists = content_lists(content, data.neighbours, data.graphs, config.neighbours)
         item_graphs = {name: item_graph(lists[name], "cosine") for name in content}
         with seeded(rng):

@@ -64,15 +64,18 @@ class Distinct:
         one: tuple[Float[Tensor, "users width"], Float[Tensor, "items width"]],
         other: tuple[Float[Tensor, "users width"], Float[Tensor, "items width"]],
         temperature: float,
+        user_temperature: float | None = None,
     ) -> Float[Tensor, ""]:
         """InfoNCE between two views of the triples' positives plus that of their users, both as (users, items).
 
         As in the source of MGCN and its kin a node that stands in several triples is there several times, also among
-        its own negatives.
+        its own negatives. ``user_temperature`` is that of the users where it is another one.
         """
         positives = self.item_place[: len(self.batch)]
         return info_nce(
             one[1].index_select(0, positives), other[1].index_select(0, positives), temperature
         ) + info_nce(
-            one[0].index_select(0, self.user_place), other[0].index_select(0, self.user_place), temperature
+            one[0].index_select(0, self.user_place),
+            other[0].index_select(0, self.user_place),
+            user_temperature or temperature,
         )
