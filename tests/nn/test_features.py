@@ -55,3 +55,9 @@ def test_perturbation_has_the_stated_length_and_leaves_signs():
     torch.testing.assert_close((moved - table).norm(dim=1), torch.full((2,), 0.1))
     assert torch.equal(moved.sign(), table.sign())
     assert ((moved - table) * table.sign() >= 0).all()
+
+
+def test_rows_of_a_unit_table_have_length_one_after_the_mean_is_filled_in():
+    table = FeatureTable(worlds.modality([[3, 4], [9, 9], [1, 0]], absent=[1]), trainable=False, unit=True)
+    # The mean of (3, 4) and (1, 0) is (2, 2).
+    torch.testing.assert_close(table(), torch.tensor([[0.6, 0.8], [0.5**0.5, 0.5**0.5], [1.0, 0.0]]))

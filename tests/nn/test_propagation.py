@@ -9,7 +9,7 @@ import torch
 import worlds
 from alnico.graphs.graph import Graph, symmetric_graph
 from alnico.kernels.propagation import csr_from_edges
-from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
+from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_linear, xavier_table
 
 
 def test_two_hops_on_a_path_of_three_nodes_by_hand():
@@ -116,3 +116,15 @@ def test_tables_start_by_the_law_of_glorot():
     assert uniform.abs().max() <= 0.1
     assert uniform.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.02)
     assert xavier_table(400, 200, "normal").weight.std().item() == pytest.approx(math.sqrt(2 / 600), rel=0.02)
+
+
+def test_linear_layers_start_by_the_law_of_glorot():
+    torch.manual_seed(0)
+    uniform = xavier_linear(400, 200)
+    assert uniform.weight.abs().max() <= 0.1
+    assert uniform.weight.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.02)
+    # torch's own bias: uniform within 1 / sqrt(400).
+    assert 0.04 < uniform.bias.abs().max() <= 0.05
+    normal = xavier_linear(400, 200, "normal", zero_bias=True)
+    assert normal.weight.std().item() == pytest.approx(math.sqrt(2 / 600), rel=0.02)
+    assert not normal.bias.any()

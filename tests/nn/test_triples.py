@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from alnico.contracts import Batch
@@ -33,3 +34,12 @@ def test_bpr_is_that_of_inner_products_with_the_weights_of_the_batch():
         rows.bpr(users, items),
         torch.tensor((softplus * [1.0, 2.0, 0.5]).mean(), dtype=torch.float32),
     )
+
+
+def test_without_negatives_items_are_the_positives_alone():
+    rows = Distinct.of(BATCH, negatives=False)
+    assert rows.users.tolist() == [1, 4]
+    assert rows.items.tolist() == [0, 2, 7]
+    assert rows.items[rows.item_place].tolist() == [7, 0, 2]
+    with pytest.raises(ValueError, match="without the negatives"):
+        rows.bpr(torch.zeros(2, 1), torch.zeros(3, 1))

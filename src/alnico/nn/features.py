@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from alnico.data.features import ItemFeatures, Modality
 from alnico.errors import DataError
+from alnico.graphs.content import unit_rows
 
 
 def content_of(features: ItemFeatures, model: str) -> ItemFeatures:
@@ -26,17 +27,19 @@ class FeatureTable(nn.Module):
     """One modality's vectors: a parameter where the source trains them, else a buffer that is not stored.
 
     Items without the modality stand at the mean of those that have it, as in the data that the published tables
-    rest on; ``present`` says which are real.
+    rest on; ``present`` says which are real. With ``unit`` rows are then scaled to length one.
     """
 
     vectors: Tensor
     present: Tensor
 
-    def __init__(self, modality: Modality, *, trainable: bool) -> None:
+    def __init__(self, modality: Modality, *, trainable: bool, unit: bool = False) -> None:
         super().__init__()
         vectors = np.array(modality.vectors)
         if modality.present.any():
             vectors[~modality.present] = vectors[modality.present].mean(0)
+        if unit:
+            vectors = unit_rows(vectors)
         table = torch.from_numpy(vectors)
         if trainable:
             self.vectors = nn.Parameter(table)
