@@ -13,12 +13,14 @@ from alnico.models.popularity import Popularity
 from alnico.models.sgl import Sgl
 from alnico.models.simgcl import SimGcl
 from alnico.models.smore import Smore
+from alnico.models.vbpr import Vbpr
 from alnico.scorers import DotScorer, NeighbourScorer, PopularityScorer
 
 MODELS: dict[str, type[Recommender]] = {
     "popularity": Popularity,
     "item_knn": ItemKnn,
     "bpr_mf": BprMf,
+    "vbpr": Vbpr,
     "lightgcn": LightGcn,
     "sgl": Sgl,
     "simgcl": SimGcl,
