@@ -2,6 +2,7 @@
 
 from alnico.contracts import Recommender, Scorer, ScorerState
 from alnico.errors import ConfigError, StorageError, nearest
+from alnico.models.bm3 import Bm3
 from alnico.models.bpr_mf import BprMf
 from alnico.models.freedom import Freedom
 from alnico.models.item_knn import ItemKnn
@@ -24,6 +25,7 @@ MODELS: dict[str, type[Recommender]] = {
     "lightgcn": LightGcn,
     "sgl": Sgl,
     "simgcl": SimGcl,
+    "bm3": Bm3,
     "freedom": Freedom,
     "mgcn": Mgcn,
     "smore": Smore,
