@@ -13,6 +13,7 @@ from alnico.models.mgcn import Mgcn
 from alnico.models.popularity import Popularity
 from alnico.models.sgl import Sgl
 from alnico.models.simgcl import SimGcl
+from alnico.models.slmrec import SlmRec
 from alnico.models.smore import Smore
 from alnico.models.vbpr import Vbpr
 from alnico.scorers import DotScorer, NeighbourScorer, PopularityScorer
@@ -25,6 +26,7 @@ MODELS: dict[str, type[Recommender]] = {
     "lightgcn": LightGcn,
     "sgl": Sgl,
     "simgcl": SimGcl,
+    "slmrec": SlmRec,
     "bm3": Bm3,
     "freedom": Freedom,
     "mgcn": Mgcn,
