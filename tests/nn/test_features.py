@@ -112,3 +112,9 @@ def test_content_network_by_hand():
         network[2].bias.fill_(0.5)
     # Before the rectifier 1, -2, -1, 1; below zero a hundredth stays: 1 - 2 * .02 - 3 * .01 + 4 + .5.
     assert network(torch.tensor([[1.0, -2.0]])).item() == pytest.approx(5.43)
+
+
+def test_rows_of_a_unit_table_have_length_one_after_the_mean_is_filled_in():
+    table = FeatureTable(worlds.modality([[3, 4], [9, 9], [1, 0]], absent=[1]), trainable=False, unit=True)
+    # The mean of (3, 4) and (1, 0) is (2, 2).
+    torch.testing.assert_close(table(), torch.tensor([[0.6, 0.8], [0.5**0.5, 0.5**0.5], [1.0, 0.0]]))

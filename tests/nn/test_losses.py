@@ -12,6 +12,7 @@ from alnico.contracts import batch_mean
 from alnico.nn import losses
 from alnico.nn.losses import (
     bpr,
+    cosine_gap,
     half_squared_l2,
     info_nce,
     moment_gap,
@@ -172,3 +173,48 @@ def test_half_squared_l2_divides_by_the_planned_batch():
     # (1 + 4 + 9) / (2 * 4)
     one, other = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0]])
     assert half_squared_l2(one, other, full_size=4).item() == pytest.approx(14 / 8)
+
+
+@pytest.mark.parametrize("cosine", [True, False])
+def test_info_nce_with_counts_and_weights_is_that_of_rows_that_stand_so_often(cosine, monkeypatch):
+    # Blocks of two rows.
+    monkeypatch.setattr(losses, "_BLOCK", 7)
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(3, 4, generator=generator, requires_grad=True) for _ in range(2))
+    often = torch.tensor([2, 1, 3])
+    repeated = [table.repeat_interleave(often, 0) for table in (left, right)]
+    expected = plain_info_nce(*repeated, 0.5, torch.arange(6), both_ways=False, cosine=cosine)
+    found = info_nce(
+        left, right, 0.5, weights=often.float(), counts=often.float(), cosine=cosine, reduction="sum"
+    )
+    torch.testing.assert_close(found / 6, expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(found / 6, [left, right]),
+        torch.autograd.grad(expected, [left, right]),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_info_nce_leaves_out_rows_without_weight_by_hand():
+    # Row 0 faces cosines 1 and 0, the second of them three times: log(e + 3) - 1, twice, over two rows.
+    found = info_nce(
+        torch.eye(2), torch.eye(2), 1.0, weights=torch.tensor([2.0, 0.0]), counts=torch.tensor([1.0, 3.0])
+    )
+    assert found.item() == pytest.approx(math.log(math.e + 3) - 1)
+    with pytest.raises(ValueError, match="count alike"):
+        info_nce(torch.eye(2), torch.eye(2), 1.0, counts=torch.ones(2), both_ways=True)
+
+
+def test_cosine_gap_by_hand():
+    # Cosines 1, 0 and -1: gaps 0, 1 and 2.
+    left = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0]])
+    right = torch.tensor([[5.0, 0.0], [0.0, 2.0], [0.0, -1.0]])
+    assert cosine_gap(left, right).item() == pytest.approx(1)
+    assert cosine_gap(left, right, reduction="sum").item() == pytest.approx(3)
+    assert cosine_gap(left, right, torch.tensor([7.0, 2.0, 0.5])).item() == pytest.approx(1)
+
+
+def test_unsquared_norm_of_tables_of_different_heights():
+    # Norms 5 and 10, divided by the rows of the last.
+    assert unsquared_l2(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 6.0], [8.0, 0.0]])).item() == 7.5

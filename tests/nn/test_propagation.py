@@ -13,6 +13,7 @@ from alnico.nn.propagation import (
     damped_propagate,
     light_propagate,
     light_propagate_rows,
+    xavier_linear,
     xavier_table,
     xavier_tables,
 )
@@ -164,3 +165,15 @@ def test_tables_of_users_and_items_may_start_as_one():
     assert torch.equal(torch.cat([users.weight, items.weight]), whole)
     assert users.weight.requires_grad
     assert items.weight.requires_grad
+
+
+def test_linear_layers_start_by_the_law_of_glorot():
+    torch.manual_seed(0)
+    uniform = xavier_linear(400, 200)
+    assert uniform.weight.abs().max() <= 0.1
+    assert uniform.weight.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.02)
+    # torch's own bias: uniform within 1 / sqrt(400).
+    assert 0.04 < uniform.bias.abs().max() <= 0.05
+    normal = xavier_linear(400, 200, "normal", zero_bias=True)
+    assert normal.weight.std().item() == pytest.approx(math.sqrt(2 / 600), rel=0.02)
+    assert not normal.bias.any()

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from alnico.contracts import Batch
@@ -48,3 +49,12 @@ def test_contrast_counts_repeated_nodes_and_may_have_a_temperature_of_its_own_fo
     of_users = [info_nce(one[0][users], other[0][users], temperature) for temperature in (0.2, 0.5)]
     torch.testing.assert_close(rows.contrast(one, other, 0.2), of_items + of_users[0])
     torch.testing.assert_close(rows.contrast(one, other, 0.2, 0.5), of_items + of_users[1])
+
+
+def test_without_negatives_items_are_the_positives_alone():
+    rows = Distinct.of(BATCH, negatives=False)
+    assert rows.users.tolist() == [1, 4]
+    assert rows.items.tolist() == [0, 2, 7]
+    assert rows.items[rows.item_place].tolist() == [7, 0, 2]
+    with pytest.raises(ValueError, match="without the negatives"):
+        rows.bpr(torch.zeros(2, 1), torch.zeros(3, 1))

@@ -2,6 +2,7 @@
 
 from alnico.contracts import Recommender, Scorer, ScorerState
 from alnico.errors import ConfigError, StorageError, nearest
+from alnico.models.bm3 import Bm3
 from alnico.models.bpr_mf import BprMf
 from alnico.models.cmdl import Cmdl
 from alnico.models.dragon import Dragon
@@ -21,19 +22,24 @@ from alnico.models.mmgcn import Mmgcn
 from alnico.models.popularity import Popularity
 from alnico.models.sgl import Sgl
 from alnico.models.simgcl import SimGcl
+from alnico.models.slmrec import SlmRec
 from alnico.models.smore import Smore
+from alnico.models.vbpr import Vbpr
 from alnico.scorers import DotScorer, NeighbourScorer, PopularityScorer
 
 MODELS: dict[str, type[Recommender]] = {
     "popularity": Popularity,
     "item_knn": ItemKnn,
     "bpr_mf": BprMf,
+    "vbpr": Vbpr,
     "mmgcn": Mmgcn,
     "lightgcn": LightGcn,
     "grcn": Grcn,
     "sgl": Sgl,
     "lattice": Lattice,
     "simgcl": SimGcl,
+    "slmrec": SlmRec,
+    "bm3": Bm3,
     "freedom": Freedom,
     "mgcn": Mgcn,
     "dragon": Dragon,

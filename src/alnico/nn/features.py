@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from alnico.data.features import ItemFeatures, Modality
 from alnico.errors import DataError
+from alnico.graphs.content import unit_rows
 
 
 def content_of(features: ItemFeatures, model: str) -> ItemFeatures:
@@ -28,17 +29,22 @@ class FeatureTable(nn.Module):
 
     Items without the modality stand at the mean of those that have it, as in the data that the published tables
     rest on; ``present`` says which are real. Vectors wider than ``projected`` are multiplied by a Gaussian matrix to
-    that width and scaled to length one. The matrix comes from torch's stream, so the result is stored.
+    that width and scaled to length one. The matrix comes from torch's stream, so the result is stored. With ``unit``
+    rows are scaled to length one in any case.
     """
 
     vectors: Tensor
     present: Tensor
 
-    def __init__(self, modality: Modality, *, trainable: bool, projected: int | None = None) -> None:
+    def __init__(
+        self, modality: Modality, *, trainable: bool, projected: int | None = None, unit: bool = False
+    ) -> None:
         super().__init__()
         vectors = np.array(modality.vectors)
         if modality.present.any():
             vectors[~modality.present] = vectors[modality.present].mean(0)
+        if unit:
+            vectors = unit_rows(vectors)
         table = torch.from_numpy(vectors)
         is_drawn = projected is not None and modality.width > projected
         if projected is not None and is_drawn:

@@ -34,13 +34,16 @@ def info_nce(
     temperature: float,
     *,
     own: Int[Tensor, " rows"] | None = None,
+    weights: Float[Tensor, " rows"] | None = None,
+    counts: Float[Tensor, " candidates"] | None = None,
     both_ways: bool = False,
     cosine: bool = True,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Tensor, ""]:
     """Mean (or sum) over rows of -log softmax of cos(left_r, right_r) / temperature among all right rows.
 
-    ``own`` says which right row belongs to each left row; without it the two tables have equal rows. With
+    ``own`` says which right row belongs to each left row; without it the two tables have equal rows. ``weights``
+    multiply the left rows' losses; ``counts`` say how often each right row stands among the candidates. With
     ``both_ways`` the mean of that and of the same with left and right exchanged. Without ``cosine`` products of the
     rows as they are. Memory is that of the two tables and of a block of products, with ``both_ways`` and a temperature
     of .05 or more one whole table of them.
@@ -50,11 +53,15 @@ def info_nce(
         left, right = functional.normalize(left, dim=1), functional.normalize(right, dim=1)
     left = left / temperature
     facing = right if own is None else right.index_select(0, own)
-    same = (left * facing).sum()
+    same = (left * facing).sum() if weights is None else ((left * facing).sum(1) * weights).sum()
     if not both_ways:
-        total = _sum_of_logs(left, right) - same
-    elif own is not None:
-        raise ValueError("both ways need rows that face each other one by one")
+        if counts is not None:
+            # One more column adds log(count) to every product with a row that stands so often.
+            left = torch.cat([left, left.new_ones(len(left), 1)], 1)
+            right = torch.cat([right, counts.log()[:, None]], 1)
+        total = _sum_of_logs(left, right, weights) - same
+    elif own is not None or weights is not None or counts is not None:
+        raise ValueError("both ways need rows that face each other one by one and count alike")
     elif cosine and temperature >= _LEAST_SAFE:
         # Cosines lie within 1 / temperature of 0: their exponentials below it neither vanish nor overflow.
         both: Tensor = _SumOfLogsBothWays.apply(left, right, 1 / temperature)  # type: ignore[no-untyped-call]
@@ -70,21 +77,23 @@ _BLOCK = 2**20
 
 
 def _sum_of_logs(
-    left: Float[Tensor, "rows width"], right: Float[Tensor, "candidates width"]
+    left: Float[Tensor, "rows width"],
+    right: Float[Tensor, "candidates width"],
+    weights: Float[Tensor, " rows"] | None = None,
 ) -> Float[Tensor, ""]:
-    result: Tensor = _SumOfLogs.apply(left, right)  # type: ignore[no-untyped-call]
+    result: Tensor = _SumOfLogs.apply(left, right, weights)  # type: ignore[no-untyped-call]
     return result
 
 
 class _SumOfLogs(torch.autograd.Function):
-    """Sum over left rows of log sum exp of their products with all right rows.
+    """Sum over left rows, weighted where asked for, of log sum exp of their products with all right rows.
 
     The loss is a scalar, so the gradient is known up to a factor as soon as a block of products is there: it is formed
     then, and no product is kept or computed twice.
     """
 
     @staticmethod
-    def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
+    def forward(ctx: Any, left: Tensor, right: Tensor, weights: Tensor | None) -> Tensor:
         wanted = ctx.needs_input_grad
         to_left = torch.empty_like(left) if wanted[0] else None
         to_right = torch.zeros_like(right) if wanted[1] else None
@@ -95,7 +104,11 @@ class _SumOfLogs(torch.autograd.Function):
             table = some @ right.T
             highest = table.amax(1, keepdim=True)
             sums = table.sub_(highest).exp_().sum(1, keepdim=True)
-            total += (sums.log() + highest).sum()
+            logs = sums.log() + highest
+            if weights is not None:
+                own = weights[start : start + step, None]
+                logs, sums = logs * own, sums / own
+            total += logs.sum()
             if to_left is not None or to_right is not None:
                 table /= sums
             if to_left is not None:
@@ -107,7 +120,7 @@ class _SumOfLogs(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return tuple(None if table is None else gradients[0] * table for table in ctx.saved_tensors)
+        return *(None if table is None else gradients[0] * table for table in ctx.saved_tensors), None
 
 
 class _SumOfLogsBothWays(torch.autograd.Function):
@@ -130,6 +143,22 @@ class _SumOfLogsBothWays(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         to_left, to_right = ctx.saved_tensors
         return gradients[0] * to_left, gradients[0] * to_right, None
+
+
+def cosine_gap(
+    left: Float[Tensor, "rows width"],
+    right: Float[Tensor, "rows width"],
+    weights: Float[Tensor, " rows"] | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Float[Tensor, ""]:
+    """1 - cos(left_r, right_r), averaged (or summed) over rows.
+
+    Source: the losses of BM3 (Zhou et al., WWW 2023).
+    """
+    losses = 1 - functional.cosine_similarity(left, right)
+    if weights is not None:
+        losses = losses * weights
+    return losses.sum() if reduction == "sum" else batch_mean(losses)
 
 
 def moment_gap(left: Float[Tensor, "rows width"], right: Float[Tensor, "rows width"]) -> Float[Tensor, ""]:
@@ -155,7 +184,7 @@ def moment_gaps(tables: Sequence[Float[Tensor, "rows _width"]], copies: Sequence
     return torch.stack(gaps).sum()
 
 
-def unsquared_l2(*tables: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
+def unsquared_l2(*tables: Float[Tensor, "_ width"]) -> Float[Tensor, ""]:
     """Sum of the Frobenius norms, NOT squared, divided by the number of rows of the last table.
 
     Source: the embedding loss of the MMRec toolkit, which published BPR and LightGCN figures rest on.

@@ -171,3 +171,15 @@ def xavier_tables(n_users: int, n_items: int, width: int) -> tuple[torch.nn.Embe
         users.weight.copy_(drawn[:n_users])
         items.weight.copy_(drawn[n_users:])
     return users, items
+
+
+def xavier_linear(n_in: int, n_out: int, law: str = "uniform", *, zero_bias: bool = False) -> torch.nn.Linear:
+    """A linear layer with Xavier initialisation of its matrix, uniform or normal; the bias is torch's own or zero."""
+    layer = torch.nn.Linear(n_in, n_out)
+    if law == "normal":
+        torch.nn.init.xavier_normal_(layer.weight)
+    else:
+        torch.nn.init.xavier_uniform_(layer.weight)
+    if zero_bias:
+        torch.nn.init.zeros_(layer.bias)
+    return layer

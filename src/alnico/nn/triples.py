@@ -25,10 +25,14 @@ class Distinct:
     item_place: Int[Tensor, " pairs"]
 
     @classmethod
-    def of(cls, batch: Batch) -> Self:
-        """The distinct nodes of ``batch``; items are its positives and negatives together."""
+    def of(cls, batch: Batch, *, negatives: bool = True) -> Self:
+        """The distinct nodes of ``batch``; items are its positives and negatives together, or the former alone.
+
+        Without negatives ``spread`` and ``bpr`` have no meaning and ``item_place`` has a place per positive.
+        """
         users, user_place = torch.unique(batch.users, return_inverse=True)
-        items, item_place = torch.unique(torch.cat([batch.positives, batch.negatives]), return_inverse=True)
+        named = torch.cat([batch.positives, batch.negatives]) if negatives else batch.positives
+        items, item_place = torch.unique(named, return_inverse=True)
         return cls(batch, users, items, user_place, item_place)
 
     def nodes(self, n_users: int) -> Int[Tensor, " nodes"]:
@@ -49,6 +53,8 @@ class Distinct:
         Float[Tensor, "batch width"],
     ]:
         """The rows of each triple's user, positive and negative."""
+        if len(self.item_place) != 2 * len(self.batch):
+            raise ValueError("these nodes were taken without the negatives of their batch")
         positives, negatives = items.index_select(0, self.item_place).chunk(2)
         return users.index_select(0, self.user_place), positives, negatives
 
