@@ -18,6 +18,7 @@ from alnico.experiment.results import (
     main_run,
     not_beaten,
     read_record,
+    told_apart,
     warning,
     write_record,
 )
@@ -172,3 +173,11 @@ def test_records_group_by_what_was_asked() -> None:
 def test_names_become_a_phrase() -> None:
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"
+
+
+def test_runs_that_share_a_label_are_told_apart_by_their_names() -> None:
+    records = [record("a", GOOD), record("b", POOR), record("c", GOOD)]
+    for one in records[:2]:
+        one.record["label"] = "BPR"  # type: ignore[index]
+    assert [one.label for one in told_apart(records)] == ["BPR (a)", "BPR (b)", "c"]
+    assert records[0].label == "BPR"

@@ -5,8 +5,9 @@ values of a few measures. It is written from a run folder and outlives it.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -305,6 +306,17 @@ def gather(runs: Path, results: Path) -> tuple[dict[str, list[RunRecord]], list[
     for (dataset, _), record in sorted(known.items()):
         by_dataset.setdefault(dataset, []).append(record)
     return by_dataset, notices
+
+
+def told_apart(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """The records with labels that differ: where several share one, each run's own name stands behind it."""
+    times = Counter(record.label for record in records)
+    return [
+        replace(record, record={**record.record, "label": f"{record.label} ({record.name})"})
+        if times[record.label] > 1
+        else record
+        for record in records
+    ]
 
 
 def by_question(records: Sequence[RunRecord]) -> list[list[RunRecord]]:

@@ -12,6 +12,7 @@ from alnico.experiment.results import (
     duels,
     listed,
     main_run,
+    told_apart,
     warning,
 )
 from alnico.report.tables import ABSENT, MASKS, MEASURES, PUBLISHED, Table, duel_table, number, short
@@ -106,7 +107,7 @@ def _group(dataset: str, records: Sequence[RunRecord]) -> list[str]:
         "",
     ]
     lines += _reservations(records)
-    lines += _comparisons(records)
+    lines += _comparisons(told_apart(records))
     return lines
 
 
