@@ -94,8 +94,8 @@ def _exact(scores: PairScores) -> tuple[Tensor, Tensor, Tensor]:
 class PairCritic(nn.Module):
     """f(x, y) = w relu(<a, [x; y]> + b): a perceptron with one hidden unit that reads both rows.
 
-    The constant that the source adds at the end cancels in every bound of this file and is left out. Where the unit
-    passes no pair at all nothing moves the critic any more; a bias that starts at 0 is a way out if rows are small.
+    The constant that the source adds at the end cancels in every bound of this file and is left out. While the unit
+    passes no pair nothing moves the critic; with a bias that starts at 0 small rows pass from the beginning.
     Source: Liang et al., Factorized Contrastive Learning, NeurIPS 2023, with the sizes that CMDL gives it.
     """
 
