@@ -153,3 +153,33 @@ def test_half_squared_l2_divides_by_the_planned_batch():
     # (1 + 4 + 9) / (2 * 4)
     one, other = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0]])
     assert half_squared_l2(one, other, full_size=4).item() == pytest.approx(14 / 8)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("cosine", [True, False])
+def test_info_nce_of_pairs_is_that_of_the_rows_written_out(cosine, reduction, monkeypatch):
+    # Blocks of three rows.
+    monkeypatch.setattr(losses, "_BLOCK", 21)
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(5, 4, generator=generator, requires_grad=True)
+    right = torch.randn(7, 4, generator=generator, requires_grad=True)
+    # Row 2 of the left and rows 1 and 5 of the right stand in no pair.
+    pairs = torch.tensor([0, 3, 0, 4, 1, 0]), torch.tensor([6, 0, 2, 2, 3, 4])
+    spread = [table.index_select(0, place) for table, place in zip((left, right), pairs, strict=True)]
+    expected = info_nce(*spread, 0.3, cosine=cosine, reduction=reduction)
+    found = info_nce(left, right, 0.3, cosine=cosine, reduction=reduction, pairs=pairs)
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(3 * found, (left, right)),
+        torch.autograd.grad(3 * expected, (left, right)),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_pairs_say_themselves_what_belongs_to_what():
+    table, place = torch.eye(2), torch.tensor([0, 1])
+    with pytest.raises(ValueError, match="what belongs to what, and go one way"):
+        info_nce(table, table, 1.0, own=place, pairs=(place, place))
+    with pytest.raises(ValueError, match="what belongs to what, and go one way"):
+        info_nce(table, table, 1.0, both_ways=True, pairs=(place, place))

@@ -2,6 +2,7 @@ import numpy as np
 import torch
 
 from alnico.contracts import Batch
+from alnico.nn.losses import info_nce
 from alnico.nn.triples import Distinct
 
 BATCH = Batch(
@@ -33,3 +34,23 @@ def test_bpr_is_that_of_inner_products_with_the_weights_of_the_batch():
         rows.bpr(users, items),
         torch.tensor((softplus * [1.0, 2.0, 0.5]).mean(), dtype=torch.float32),
     )
+
+
+def test_contrasts_count_a_node_as_often_as_it_stands_in_the_triples():
+    # Two triples share a positive, which is the negative of a third; users 1 and 4 stand once and twice.
+    batch = Batch(
+        torch.tensor([4, 1, 4]), torch.tensor([7, 7, 2]), torch.tensor([0, 9, 7]), torch.ones(3), planned=3
+    )
+    rows = Distinct.of(batch)
+    generator = torch.Generator().manual_seed(0)
+    one, other = (
+        (torch.randn(2, 3, generator=generator), torch.randn(4, 3, generator=generator)) for _ in range(2)
+    )
+    # Distinct users 1, 4; distinct items 0, 2, 7, 9.
+    users, positives = [1, 0, 1], [2, 2, 1]
+    of_users = info_nce(one[0][users], other[0][users], 0.2)
+    of_items = info_nce(one[1][positives], other[1][positives], 0.2)
+    torch.testing.assert_close(rows.contrast(one, other, 0.2), of_users + of_items)
+    torch.testing.assert_close(rows.contrast_of_users(one[0], other[0], 0.2), of_users)
+    across = info_nce(one[0][users], other[1][positives], 0.2)
+    torch.testing.assert_close(rows.contrast_across(one[0], other[1], 0.2), across)

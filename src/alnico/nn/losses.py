@@ -35,18 +35,25 @@ def info_nce(
     both_ways: bool = False,
     cosine: bool = True,
     reduction: Literal["mean", "sum"] = "mean",
+    pairs: tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean (or sum) over rows of -log softmax of cos(left_r, right_r) / temperature among all right rows.
 
     ``own`` says which right row belongs to each left row; without it the two tables have equal rows. With
     ``both_ways`` the mean of that and of the same with left and right exchanged. Without ``cosine`` products of the
-    rows as they are. Memory is that of the two tables and of a block of products, with ``both_ways`` and a temperature
-    of .05 or more one whole table of them.
+    rows as they are. With ``pairs`` of places the same as for left.index_select(0, pairs[0]) and
+    right.index_select(0, pairs[1]), where rows may stand several times, but each product is computed once.
+    Memory is that of the two tables and of a block of products, with ``both_ways`` and a temperature of .05 or more
+    one whole table of them.
     Source: van den Oord et al., Representation Learning with Contrastive Predictive Coding, 2018.
     """
     if cosine:
         left, right = functional.normalize(left, dim=1), functional.normalize(right, dim=1)
     left = left / temperature
+    if pairs is not None:
+        if own is not None or both_ways:
+            raise ValueError("pairs say themselves what belongs to what, and go one way")
+        return _info_nce_of_pairs(left, right, pairs, reduction)
     facing = right if own is None else right.index_select(0, own)
     same = (left * facing).sum()
     if not both_ways:
@@ -67,22 +74,41 @@ _BLOCK = 2**20
 """Products computed at a time: 4 MB, which the processor's cache holds."""
 
 
-def _sum_of_logs(
-    left: Float[Tensor, "rows width"], right: Float[Tensor, "candidates width"]
+def _info_nce_of_pairs(
+    left: Float[Tensor, "rows width"],
+    right: Float[Tensor, "candidates width"],
+    pairs: tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]],
+    reduction: Literal["mean", "sum"],
 ) -> Float[Tensor, ""]:
-    result: Tensor = _SumOfLogs.apply(left, right)  # type: ignore[no-untyped-call]
+    lefts, rights = pairs
+    same = (left.index_select(0, lefts) * right.index_select(0, rights)).sum()
+    # A row that never stands in a pair weighs nothing, on either side.
+    counts = torch.bincount(lefts, minlength=len(left)).to(left.dtype)
+    logs = torch.bincount(rights, minlength=len(right)).to(right.dtype).log()
+    total = _sum_of_logs(left, right, counts, logs) - same
+    return total if reduction == "sum" else total / len(lefts)
+
+
+def _sum_of_logs(
+    left: Float[Tensor, "rows width"],
+    right: Float[Tensor, "candidates width"],
+    counts: Float[Tensor, " rows"] | None = None,
+    logs: Float[Tensor, " candidates"] | None = None,
+) -> Float[Tensor, ""]:
+    result: Tensor = _SumOfLogs.apply(left, right, counts, logs)  # type: ignore[no-untyped-call]
     return result
 
 
 class _SumOfLogs(torch.autograd.Function):
     """Sum over left rows of log sum exp of their products with all right rows.
 
-    The loss is a scalar, so the gradient is known up to a factor as soon as a block of products is there: it is formed
-    then, and no product is kept or computed twice.
+    Each left row counts ``counts`` times, and ``logs`` is added to its right row's products: the logarithm of how
+    often that row stands among the candidates. The loss is a scalar, so the gradient is known up to a factor as soon
+    as a block of products is there: it is formed then, and no product is kept or computed twice.
     """
 
     @staticmethod
-    def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
+    def forward(ctx: Any, left: Tensor, right: Tensor, counts: Tensor | None, logs: Tensor | None) -> Tensor:
         wanted = ctx.needs_input_grad
         to_left = torch.empty_like(left) if wanted[0] else None
         to_right = torch.zeros_like(right) if wanted[1] else None
@@ -90,12 +116,17 @@ class _SumOfLogs(torch.autograd.Function):
         step = max(1, _BLOCK // max(1, len(right)))
         for start in range(0, len(left), step):
             some = left[start : start + step]
-            table = some @ right.T
+            table = some @ right.T if logs is None else torch.addmm(logs, some, right.T)
             highest = table.amax(1, keepdim=True)
             sums = table.sub_(highest).exp_().sum(1, keepdim=True)
-            total += (sums.log() + highest).sum()
+            each = sums.log() + highest
+            weights = sums.reciprocal()
+            if counts is not None:
+                often = counts[start : start + step, None]
+                each, weights = often * each, often * weights
+            total += each.sum()
             if to_left is not None or to_right is not None:
-                table /= sums
+                table *= weights
             if to_left is not None:
                 torch.mm(table, right, out=to_left[start : start + step])
             if to_right is not None:
@@ -105,7 +136,8 @@ class _SumOfLogs(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return tuple(None if table is None else gradients[0] * table for table in ctx.saved_tensors)
+        tables = [None if table is None else gradients[0] * table for table in ctx.saved_tensors]
+        return *tables, None, None
 
 
 class _SumOfLogsBothWays(torch.autograd.Function):
