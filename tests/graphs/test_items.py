@@ -7,7 +7,14 @@ import torch
 import worlds
 from alnico.errors import ConfigError
 from alnico.graphs.cache import GraphCache
-from alnico.graphs.items import content_lists, content_shares, item_graph, mixed_graph, strongest_graph
+from alnico.graphs.items import (
+    common_neighbours,
+    content_lists,
+    content_shares,
+    item_graph,
+    mixed_graph,
+    strongest_graph,
+)
 
 
 def dense(graph):
@@ -87,3 +94,17 @@ def test_shares_by_default_and_given():
         content_shares(["image", "text"], {"text": 1})
     with pytest.raises(ConfigError, match="must sum to more than 0"):
         content_shares(["text"], {"text": 0})
+
+
+def test_entries_may_be_raised_to_a_least_value():
+    lists = worlds.neighbour_lists([[(1, -0.5)], []], 1)
+    # Row sums .5 and 1: entries 2, -.5 / sqrt(.5) and 1.
+    np.testing.assert_allclose(dense(item_graph(lists, "cosine", 1e-3)), [[2, 1e-3], [0, 1]], rtol=1e-6)
+
+
+def test_common_neighbours_stand_in_all_lists():
+    one = worlds.neighbour_lists([[(1, 0.9), (2, 0.5)], [(0, 0.9), (3, 0.1)], [], [(0, 0.2)]], 2)
+    other = worlds.neighbour_lists([[(3, 0.9), (2, 0.1)], [(3, 0.9), (0, 0.8)], [(0, 0.3)], []], 2)
+    rows, columns = common_neighbours([one, other])
+    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 2), (1, 0), (1, 3)]
+    assert len(common_neighbours([one])[0]) == 5
