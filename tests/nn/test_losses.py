@@ -119,6 +119,7 @@ def plain_info_nce(left, right, temperature, own, *, both_ways, cosine):
 def test_info_nce_has_the_value_and_gradient_of_cross_entropy(both_ways, temperature, cosine, monkeypatch):
     # Blocks of three rows.
     monkeypatch.setattr(losses, "_BLOCK", 33)
+    monkeypatch.setattr(losses, "_NEAR_BLOCK", 33)
     generator = torch.Generator().manual_seed(0)
     tables = [torch.randn(11, 4, generator=generator, requires_grad=True) for _ in range(2)]
     own = torch.arange(11)
@@ -160,6 +161,7 @@ def test_half_squared_l2_divides_by_the_planned_batch():
 def test_info_nce_of_pairs_is_that_of_the_rows_written_out(cosine, reduction, monkeypatch):
     # Blocks of three rows.
     monkeypatch.setattr(losses, "_BLOCK", 21)
+    monkeypatch.setattr(losses, "_NEAR_BLOCK", 21)
     generator = torch.Generator().manual_seed(0)
     left = torch.randn(5, 4, generator=generator, requires_grad=True)
     right = torch.randn(7, 4, generator=generator, requires_grad=True)
@@ -183,3 +185,12 @@ def test_pairs_say_themselves_what_belongs_to_what():
         info_nce(table, table, 1.0, own=place, pairs=(place, place))
     with pytest.raises(ValueError, match="what belongs to what, and go one way"):
         info_nce(table, table, 1.0, both_ways=True, pairs=(place, place))
+
+
+def test_cosines_as_far_apart_as_they_may_be_lose_nothing():
+    # At the lowest temperature that counts as safe: 1 and -1, twenty either way.
+    left = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    right = torch.tensor([[-1.0, 0.0], [-1.0, 0.0]])
+    found = info_nce(left, right, 0.05, reduction="sum")
+    # Each row has two equal candidates.
+    assert found.item() == pytest.approx(2 * math.log(2), rel=1e-5)

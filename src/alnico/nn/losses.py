@@ -50,34 +50,45 @@ def info_nce(
     if cosine:
         left, right = functional.normalize(left, dim=1), functional.normalize(right, dim=1)
     left = left / temperature
+    # Cosines lie within 1 / temperature of 0: their exponentials below it neither vanish nor overflow.
+    highest = 1 / temperature if cosine and temperature >= _LEAST_SAFE else None
     if pairs is not None:
         if own is not None or both_ways:
             raise ValueError("pairs say themselves what belongs to what, and go one way")
-        return _info_nce_of_pairs(left, right, pairs, reduction)
+        return _info_nce_of_pairs(left, right, pairs, highest, reduction)
     facing = right if own is None else right.index_select(0, own)
     same = (left * facing).sum()
     if not both_ways:
-        total = _sum_of_logs(left, right) - same
+        total = _sum_of_logs(left, right, highest) - same
     elif own is not None:
         raise ValueError("both ways need rows that face each other one by one")
-    elif cosine and temperature >= _LEAST_SAFE:
-        # Cosines lie within 1 / temperature of 0: their exponentials below it neither vanish nor overflow.
-        both: Tensor = _SumOfLogsBothWays.apply(left, right, 1 / temperature)  # type: ignore[no-untyped-call]
+    elif highest is not None:
+        both: Tensor = _SumOfLogsBothWays.apply(left, right, highest)  # type: ignore[no-untyped-call]
         total = both / 2 - same
     else:
-        total = (_sum_of_logs(left, right) + _sum_of_logs(right, left)) / 2 - same
+        total = (_sum_of_logs(left, right, None) + _sum_of_logs(right, left, None)) / 2 - same
     return total if reduction == "sum" else total / len(left)
 
 
 _LEAST_SAFE = 0.05
 _BLOCK = 2**20
-"""Products computed at a time: 4 MB, which the processor's cache holds."""
+"""Products computed at a time, at most: 4 MB, which the processor's cache holds."""
+_NEAR_BLOCK = 2**18
+"""As many as the nearest cache holds; better, as long as there are more than a few rows in it."""
+_FEW_ROWS = 128
+
+
+def _rows_at_once(candidates: int, *, on_cpu: bool) -> int:
+    """How many rows' products are computed at a time."""
+    most = _BLOCK // max(1, candidates)
+    return max(1, _NEAR_BLOCK // max(1, candidates), min(_FEW_ROWS, most)) if on_cpu else max(1, most)
 
 
 def _info_nce_of_pairs(
     left: Float[Tensor, "rows width"],
     right: Float[Tensor, "candidates width"],
     pairs: tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]],
+    highest: float | None,
     reduction: Literal["mean", "sum"],
 ) -> Float[Tensor, ""]:
     lefts, rights = pairs
@@ -85,17 +96,18 @@ def _info_nce_of_pairs(
     # A row that never stands in a pair weighs nothing, on either side.
     counts = torch.bincount(lefts, minlength=len(left)).to(left.dtype)
     logs = torch.bincount(rights, minlength=len(right)).to(right.dtype).log()
-    total = _sum_of_logs(left, right, counts, logs) - same
+    total = _sum_of_logs(left, right, highest, counts, logs) - same
     return total if reduction == "sum" else total / len(lefts)
 
 
 def _sum_of_logs(
     left: Float[Tensor, "rows width"],
     right: Float[Tensor, "candidates width"],
+    highest: float | None,
     counts: Float[Tensor, " rows"] | None = None,
     logs: Float[Tensor, " candidates"] | None = None,
 ) -> Float[Tensor, ""]:
-    result: Tensor = _SumOfLogs.apply(left, right, counts, logs)  # type: ignore[no-untyped-call]
+    result: Tensor = _SumOfLogs.apply(left, right, highest, counts, logs)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -103,23 +115,38 @@ class _SumOfLogs(torch.autograd.Function):
     """Sum over left rows of log sum exp of their products with all right rows.
 
     Each left row counts ``counts`` times, and ``logs`` is added to its right row's products: the logarithm of how
-    often that row stands among the candidates. The loss is a scalar, so the gradient is known up to a factor as soon
-    as a block of products is there: it is formed then, and no product is kept or computed twice.
+    often that row stands among the candidates. Products lie not far below ``highest`` and never above it; None where
+    that is not known. The loss is a scalar, so the gradient is known up to a factor as soon as a block of products is
+    there: it is formed then, and no product is kept or computed twice.
     """
 
     @staticmethod
-    def forward(ctx: Any, left: Tensor, right: Tensor, counts: Tensor | None, logs: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        left: Tensor,
+        right: Tensor,
+        highest: float | None,
+        counts: Tensor | None,
+        logs: Tensor | None,
+    ) -> Tensor:
         wanted = ctx.needs_input_grad
         to_left = torch.empty_like(left) if wanted[0] else None
         to_right = torch.zeros_like(right) if wanted[1] else None
         total = left.new_zeros(())
-        step = max(1, _BLOCK // max(1, len(right)))
+        added = right.new_zeros(len(right)) if logs is None else logs
+        if highest is not None:
+            added = added - highest
+        step = _rows_at_once(len(right), on_cpu=not left.is_cuda)
         for start in range(0, len(left), step):
             some = left[start : start + step]
-            table = some @ right.T if logs is None else torch.addmm(logs, some, right.T)
-            highest = table.amax(1, keepdim=True)
-            sums = table.sub_(highest).exp_().sum(1, keepdim=True)
-            each = sums.log() + highest
+            table = torch.addmm(added, some, right.T)
+            if highest is None:
+                top = table.amax(1, keepdim=True)
+                sums = table.sub_(top).exp_().sum(1, keepdim=True)
+                each = sums.log() + top
+            else:
+                sums = table.exp_().sum(1, keepdim=True)
+                each = sums.log() + highest
             weights = sums.reciprocal()
             if counts is not None:
                 often = counts[start : start + step, None]
@@ -137,7 +164,7 @@ class _SumOfLogs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         tables = [None if table is None else gradients[0] * table for table in ctx.saved_tensors]
-        return *tables, None, None
+        return *tables, None, None, None
 
 
 class _SumOfLogsBothWays(torch.autograd.Function):
