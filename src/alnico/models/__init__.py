@@ -13,6 +13,7 @@ from alnico.models.popularity import Popularity
 from alnico.models.sgl import Sgl
 from alnico.models.simgcl import SimGcl
 from alnico.models.smore import Smore
+from alnico.models.soil import Soil
 from alnico.scorers import DotScorer, NeighbourScorer, PopularityScorer
 
 MODELS: dict[str, type[Recommender]] = {
@@ -24,6 +25,7 @@ MODELS: dict[str, type[Recommender]] = {
     "simgcl": SimGcl,
     "freedom": Freedom,
     "mgcn": Mgcn,
+    "soil": Soil,
     "smore": Smore,
     "magnet": Magnet,
 }
