@@ -4,6 +4,7 @@ from alnico.contracts import Recommender, Scorer, ScorerState
 from alnico.errors import ConfigError, StorageError, nearest
 from alnico.models.bpr_mf import BprMf
 from alnico.models.freedom import Freedom
+from alnico.models.gume import Gume
 from alnico.models.item_knn import ItemKnn
 from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.model import Magnet
@@ -26,6 +27,7 @@ MODELS: dict[str, type[Recommender]] = {
     "freedom": Freedom,
     "mgcn": Mgcn,
     "soil": Soil,
+    "gume": Gume,
     "smore": Smore,
     "magnet": Magnet,
 }
