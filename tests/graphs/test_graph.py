@@ -13,9 +13,11 @@ from alnico.graphs.graph import (
     edge_pattern,
     mean_pooling,
     pruned_graph,
+    row_sum_graph,
     symmetric_graph,
     symmetric_graph_with_own,
     user_block,
+    user_item_graph_with_links,
     with_dropped_values,
 )
 
@@ -231,3 +233,36 @@ def test_the_pattern_of_a_graph_is_where_it_has_entries():
         (3, 0),
     ]
     assert pattern.shape == (4, 4)
+
+
+def test_row_sums_scale_both_ends():
+    # Row sums 4, 1 and -2: the entries of a row or column whose sum is not positive are 0.
+    graph = row_sum_graph(ints(0, 0, 1, 2, 2), ints(0, 1, 0, 1, 2), np.float32([1, 3, 1, -3, 1]), 3)
+    expected = [[1 / 4, 3 / np.sqrt(4 * 1), 0], [1 / np.sqrt(1 * 4), 0, 0], [0, 0, 0]]
+    np.testing.assert_allclose(dense(graph), expected, rtol=1e-6)
+
+
+def test_entries_that_are_there_may_be_raised_to_a_least_value():
+    graph = row_sum_graph(ints(0, 0, 1), ints(0, 1, 1), np.float32([2, -1, 0]), 2, least=0.25)
+    # Row sums 1 and 0: entries 2, 0 and 0, of which the fourth place holds none.
+    np.testing.assert_allclose(dense(graph), [[2, 0.25], [0, 0.25]], rtol=1e-6)
+
+
+def test_links_between_items_count_in_the_degree_of_where_they_leave():
+    # User 0 took both items, user 1 item 0: degrees 2 and 1.
+    graph = user_item_graph_with_links(ints(0, 0, 1), ints(0, 1, 0), 2, 3, (ints(0, 1), ints(1, 0)))
+    matrix = dense(graph)
+    # Items 0 and 1 link to each other: degrees 2 + 1 and 1 + 1.
+    np.testing.assert_allclose(matrix[0, 2:], [1 / np.sqrt(2 * 3), 1 / np.sqrt(2 * 2), 0], rtol=1e-6)
+    np.testing.assert_allclose(matrix[2:, 0], matrix[0, 2:], rtol=1e-6)
+    np.testing.assert_allclose(matrix[2, 2:], [0, 1 / np.sqrt(3 * 2), 0], rtol=1e-6)
+    one_way = dense(user_item_graph_with_links(ints(0, 0, 1), ints(0, 1, 0), 2, 3, (ints(0), ints(1))))
+    np.testing.assert_allclose(one_way[2, 2:], [0, 1 / np.sqrt(3 * 1), 0], rtol=1e-6)
+    np.testing.assert_allclose(one_way[3], [1 / np.sqrt(1 * 2), 0, 0, 0, 0], rtol=1e-6)
+
+
+def test_without_links_the_graph_is_the_symmetric_one():
+    train = worlds.scattered(seed=3, n_users=30, n_items=20).split.train
+    plain = symmetric_graph(train.users, train.items, 30, 20)
+    linked = user_item_graph_with_links(train.users, train.items, 30, 20, (ints(), ints()))
+    np.testing.assert_allclose(dense(linked), dense(plain), rtol=1e-6)

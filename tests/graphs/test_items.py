@@ -8,6 +8,7 @@ import worlds
 from alnico.errors import ConfigError, DataError
 from alnico.graphs.cache import GraphCache
 from alnico.graphs.items import (
+    common_neighbours,
     content_lists,
     content_shares,
     graph_as_given,
@@ -125,3 +126,17 @@ def test_a_given_graph_is_refused_where_rows_are_no_shares(weights):
     lists = worlds.neighbour_lists([[(1, weights[0]), (2, weights[1])], [], []], 2)
     with pytest.raises(DataError, match="rows that sum to at most 1"):
         graph_as_given(lists)
+
+
+def test_entries_may_be_raised_to_a_least_value():
+    lists = worlds.neighbour_lists([[(1, -0.5)], []], 1)
+    # Row sums .5 and 1: entries 2, -.5 / sqrt(.5) and 1.
+    np.testing.assert_allclose(dense(item_graph(lists, "cosine", 1e-3)), [[2, 1e-3], [0, 1]], rtol=1e-6)
+
+
+def test_common_neighbours_stand_in_all_lists():
+    one = worlds.neighbour_lists([[(1, 0.9), (2, 0.5)], [(0, 0.9), (3, 0.1)], [], [(0, 0.2)]], 2)
+    other = worlds.neighbour_lists([[(3, 0.9), (2, 0.1)], [(3, 0.9), (0, 0.8)], [(0, 0.3)], []], 2)
+    rows, columns = common_neighbours([one, other])
+    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 2), (1, 0), (1, 3)]
+    assert len(common_neighbours([one])[0]) == 5

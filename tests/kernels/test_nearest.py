@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alnico.kernels.nearest import feed_lists, spread_lists
+from alnico.kernels.nearest import feed_lists, feed_row_lists, spread_lists
 
 
 def lists_from_blocks(table, k, side):
@@ -42,6 +42,19 @@ def test_tables_wider_than_a_tile_give_the_sorted_lists(side):
     table = symmetric_table(700, 5, 2000)
     items, _ = lists_from_blocks(table, 9, side)
     np.testing.assert_array_equal(items, np.argsort(-table, axis=1, kind="stable")[:, :9])
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 5), (70, 300)])
+def test_blocks_of_any_table_give_the_sorted_lists_of_its_rows(rows, columns):
+    table = np.random.default_rng(6).integers(0, 40, (rows, columns)).astype(np.float32)
+    items, values = np.full((rows, 4), -1, np.int32), np.full((rows, 4), -np.inf, np.float32)
+    for left in range(0, columns, 128):
+        for top in range(0, rows, 32):
+            block = np.ascontiguousarray(table[top : top + 32, left : left + 128])
+            feed_row_lists(torch.from_numpy(block), top, left, items, values)
+    best = np.argsort(-table, axis=1, kind="stable")[:, :4]
+    np.testing.assert_array_equal(items, best)
+    np.testing.assert_array_equal(values, np.take_along_axis(table, best, 1))
 
 
 def test_members_of_classes_by_hand():

@@ -128,6 +128,7 @@ def plain_info_nce(left, right, temperature, own, *, both_ways, cosine):
 def test_info_nce_has_the_value_and_gradient_of_cross_entropy(both_ways, temperature, cosine, monkeypatch):
     # Blocks of three rows.
     monkeypatch.setattr(losses, "_BLOCK", 33)
+    monkeypatch.setattr(losses, "_NEAR_BLOCK", 33)
     generator = torch.Generator().manual_seed(0)
     tables = [torch.randn(11, 4, generator=generator, requires_grad=True) for _ in range(2)]
     own = torch.arange(11)
@@ -179,6 +180,7 @@ def test_half_squared_l2_divides_by_the_planned_batch():
 def test_info_nce_with_counts_and_weights_is_that_of_rows_that_stand_so_often(cosine, monkeypatch):
     # Blocks of two rows.
     monkeypatch.setattr(losses, "_BLOCK", 7)
+    monkeypatch.setattr(losses, "_NEAR_BLOCK", 7)
     generator = torch.Generator().manual_seed(0)
     left, right = (torch.randn(3, 4, generator=generator, requires_grad=True) for _ in range(2))
     often = torch.tensor([2, 1, 3])
@@ -191,6 +193,29 @@ def test_info_nce_with_counts_and_weights_is_that_of_rows_that_stand_so_often(co
     for ours, theirs in zip(
         torch.autograd.grad(found / 6, [left, right]),
         torch.autograd.grad(expected, [left, right]),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("cosine", [True, False])
+def test_info_nce_of_pairs_is_that_of_the_rows_written_out(cosine, reduction, monkeypatch):
+    # Blocks of three rows.
+    monkeypatch.setattr(losses, "_BLOCK", 21)
+    monkeypatch.setattr(losses, "_NEAR_BLOCK", 21)
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(5, 4, generator=generator, requires_grad=True)
+    right = torch.randn(7, 4, generator=generator, requires_grad=True)
+    # Row 2 of the left and rows 1 and 5 of the right stand in no pair.
+    pairs = torch.tensor([0, 3, 0, 4, 1, 0]), torch.tensor([6, 0, 2, 2, 3, 4])
+    spread = [table.index_select(0, place) for table, place in zip((left, right), pairs, strict=True)]
+    expected = info_nce(*spread, 0.3, cosine=cosine, reduction=reduction)
+    found = info_nce(left, right, 0.3, cosine=cosine, reduction=reduction, pairs=pairs)
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(3 * found, (left, right)),
+        torch.autograd.grad(3 * expected, (left, right)),
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
@@ -218,3 +243,20 @@ def test_cosine_gap_by_hand():
 def test_unsquared_norm_of_tables_of_different_heights():
     # Norms 5 and 10, divided by the rows of the last.
     assert unsquared_l2(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 6.0], [8.0, 0.0]])).item() == 7.5
+
+
+def test_pairs_say_themselves_what_belongs_to_what():
+    table, place = torch.eye(2), torch.tensor([0, 1])
+    with pytest.raises(ValueError, match="what belongs to what, and go one way"):
+        info_nce(table, table, 1.0, own=place, pairs=(place, place))
+    with pytest.raises(ValueError, match="what belongs to what, and go one way"):
+        info_nce(table, table, 1.0, both_ways=True, pairs=(place, place))
+
+
+def test_cosines_as_far_apart_as_they_may_be_lose_nothing():
+    # At the lowest temperature that counts as safe: 1 and -1, twenty either way.
+    left = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    right = torch.tensor([[-1.0, 0.0], [-1.0, 0.0]])
+    found = info_nce(left, right, 0.05, reduction="sum")
+    # Each row has two equal candidates.
+    assert found.item() == pytest.approx(2 * math.log(2), rel=1e-5)

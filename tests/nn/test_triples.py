@@ -58,3 +58,23 @@ def test_without_negatives_items_are_the_positives_alone():
     assert rows.items[rows.item_place].tolist() == [7, 0, 2]
     with pytest.raises(ValueError, match="without the negatives"):
         rows.bpr(torch.zeros(2, 1), torch.zeros(3, 1))
+
+
+def test_contrasts_count_a_node_as_often_as_it_stands_in_the_triples():
+    # Two triples share a positive, which is the negative of a third; users 1 and 4 stand once and twice.
+    batch = Batch(
+        torch.tensor([4, 1, 4]), torch.tensor([7, 7, 2]), torch.tensor([0, 9, 7]), torch.ones(3), planned=3
+    )
+    rows = Distinct.of(batch)
+    generator = torch.Generator().manual_seed(0)
+    one, other = (
+        (torch.randn(2, 3, generator=generator), torch.randn(4, 3, generator=generator)) for _ in range(2)
+    )
+    # Distinct users 1, 4; distinct items 0, 2, 7, 9.
+    users, positives = [1, 0, 1], [2, 2, 1]
+    of_users = info_nce(one[0][users], other[0][users], 0.2)
+    of_items = info_nce(one[1][positives], other[1][positives], 0.2)
+    torch.testing.assert_close(rows.contrast(one, other, 0.2), of_users + of_items)
+    torch.testing.assert_close(rows.contrast_of_users(one[0], other[0], 0.2), of_users)
+    across = info_nce(one[0][users], other[1][positives], 0.2)
+    torch.testing.assert_close(rows.contrast_across(one[0], other[1], 0.2), across)

@@ -1,11 +1,13 @@
 """Which items look, read or sound alike: nearest neighbours in blocks."""
 
 import logging
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from alnico.data.features import Modality
 from alnico.data.neighbours import ItemNeighbours
@@ -106,18 +108,34 @@ def _nearest_rows(
     table: NDArray[np.float32], width: int, block_bytes: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Of each row the ``width`` rows of largest product, itself among them, and the products."""
-    items = np.full((len(table), width), -1, np.int32)
-    values = np.full((len(table), width), -np.inf, np.float32)
     rows = torch.from_numpy(table)
+
+    def products(upper: slice, lower: slice, block: Tensor) -> None:
+        torch.mm(rows[upper], rows[lower].T, out=block)
+
+    return nearest_by_blocks(len(table), width, block_bytes, products)
+
+
+def nearest_by_blocks(
+    n_rows: int, width: int, block_bytes: int, fill: Callable[[slice, slice, Tensor], None]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Of each row the ``width`` rows of highest score, itself among them, and the scores; best first.
+
+    ``fill`` writes the scores between two runs of rows into a block of about ``block_bytes``. Scores are symmetric;
+    -inf means never. Ties go to the smaller row.
+    """
+    items = np.full((n_rows, width), -1, np.int32)
+    values = np.full((n_rows, width), -np.inf, np.float32)
     side = max(1, int((block_bytes // 4) ** 0.5))
-    buffer = torch.empty(min(side, len(table)) ** 2)
-    for top in range(0, len(table), side):
-        upper = rows[top : top + side]
-        # The products are symmetric: blocks below the diagonal say nothing new.
-        for left in range(top, len(table), side):
-            lower = rows[left : left + side]
-            block = buffer[: len(upper) * len(lower)].view(len(upper), len(lower))
-            torch.mm(upper, lower.T, out=block)
+    buffer = torch.empty(min(side, n_rows) ** 2)
+    for top in range(0, n_rows, side):
+        upper = slice(top, min(top + side, n_rows))
+        # The scores are symmetric: blocks below the diagonal say nothing new.
+        for left in range(top, n_rows, side):
+            lower = slice(left, min(left + side, n_rows))
+            shape = upper.stop - upper.start, lower.stop - lower.start
+            block = buffer[: shape[0] * shape[1]].view(shape)
+            fill(upper, lower, block)
             feed_lists(block, top, left, items, values)
     return items, values
 

@@ -139,6 +139,44 @@ def _both_ways(
     return np.concatenate([users, right, loops]), np.concatenate([right, users, loops])
 
 
+def user_item_graph_with_links(
+    users: NDArray[np.int64],
+    items: NDArray[np.int64],
+    n_users: int,
+    n_items: int,
+    links: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> Graph:
+    """The user-item graph with directed edges between items, normalised by row sums at both ends.
+
+    ``links`` are distinct (from, to) pairs of different items. An entry is 1 / sqrt(d_r d_c), d how many edges leave a
+    node: the items of a user, of an item its users and its links. Without links it is ``symmetric_graph``.
+    Source: the extended user-item graph of GUME.
+    """
+    rows, columns = _both_ways(users, items, n_users, n_users + n_items, own=False)
+    rows = np.concatenate([rows, links[0] + n_users])
+    columns = np.concatenate([columns, links[1] + n_users])
+    return row_sum_graph(rows, columns, np.ones(len(rows), np.float32), n_users + n_items)
+
+
+def row_sum_graph(
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    n_nodes: int,
+    least: float | None = None,
+) -> Graph:
+    """The directed graph whose entries are w_rc / sqrt(d_r d_c), d the sums of the *rows* r and c.
+
+    Where a sum is not positive the entry is 0. Stored entries below ``least`` are raised to it.
+    """
+    sums = np.bincount(rows, weights, n_nodes).astype(np.float64, copy=False)
+    scale = np.divide(1.0, np.sqrt(np.maximum(sums, 0)), out=np.zeros_like(sums), where=sums > 0)
+    values = (weights * scale[rows] * scale[columns]).astype(np.float32)
+    if least is not None:
+        np.maximum(values, np.float32(least), out=values)
+    return directed_graph(rows, columns, values, (n_nodes, n_nodes), "row sums")
+
+
 def directed_graph(
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],

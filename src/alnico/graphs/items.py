@@ -1,6 +1,7 @@
 """Graphs between items, from what they look, read and sound like."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from alnico.data.neighbours import ItemNeighbours
 from alnico.errors import ConfigError, DataError
 from alnico.graphs.cache import GraphCache
 from alnico.graphs.content import nearest_neighbours
-from alnico.graphs.graph import Graph, directed_graph
+from alnico.graphs.graph import Graph, directed_graph, row_sum_graph
 
 Weighting = Literal["binary", "cosine"]
 USUAL_SHARES = {"image": 0.1, "text": 0.9}
@@ -46,12 +47,13 @@ def content_lists(
     return lists
 
 
-def item_graph(lists: ItemNeighbours, weighting: Weighting) -> Graph:
+def item_graph(lists: ItemNeighbours, weighting: Weighting, least: float | None = None) -> Graph:
     """The directed graph of these lists and of each item's edge to itself, normalised by row sums at both ends.
 
     Every item is its own neighbour with weight 1; others weigh 1 ("binary") or their cosine. An entry is w_ij /
     sqrt(d_i d_j), d the sums of the *rows* i and j; where a sum is not positive the entry is 0. So in a binary graph
-    with full lists of k (the item among them) every entry is 1 / k. An item without content has only itself.
+    with full lists of k (the item among them) every entry is 1 / k. An item without content has only itself. Entries
+    below ``least`` are raised to it.
 
     Source: the item graphs of LATTICE (Zhang et al., MM 2021) and FREEDOM (Zhou and Shen, MM 2023).
     """
@@ -61,10 +63,18 @@ def item_graph(lists: ItemNeighbours, weighting: Weighting) -> Graph:
     if weighting == "binary":
         weights = np.ones_like(weights)
     weights = np.concatenate([weights, np.ones(len(own), np.float32)])
-    sums = np.bincount(rows, weights, lists.n_items)
-    scale = np.divide(1.0, np.sqrt(np.maximum(sums, 0)), out=np.zeros_like(sums), where=sums > 0)
-    values = (weights * scale[rows] * scale[columns]).astype(np.float32)
-    return directed_graph(rows, columns, values, (lists.n_items, lists.n_items), "row sums")
+    return row_sum_graph(rows, columns, weights, lists.n_items, least)
+
+
+def common_neighbours(lists: Sequence[ItemNeighbours]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The (item, neighbour) pairs that stand in all of these lists.
+
+    So an item that lacks one of the modalities has no common neighbours.
+    """
+    parts = [one.edges() for one in lists]
+    n_items = lists[0].n_items
+    keys = reduce(np.intersect1d, (rows * n_items + columns for rows, columns, _ in parts))
+    return keys // n_items, keys % n_items
 
 
 def graph_as_given(lists: ItemNeighbours) -> Graph:

@@ -98,6 +98,21 @@ def feed_lists(
         _feed_columns(block, first_row, first_column, items, values)
 
 
+def feed_row_lists(
+    scores: Float[Tensor, "rows columns"],
+    first_row: int,
+    first_column: int,
+    items: Int[np.ndarray, "all places"],
+    values: Float[np.ndarray, "all places"],
+) -> None:
+    """Let one block of any table of scores into the lists of its rows alone.
+
+    As ``feed_lists``, but the blocks of a row must come by ascending column only.
+    """
+    follow_torch()
+    _feed_rows(scores.numpy(), first_row, first_column, items, values)
+
+
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
 def _spread(classes, scores, list_of, selves, starts, members, items, values):

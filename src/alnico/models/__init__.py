@@ -8,6 +8,7 @@ from alnico.models.cmdl import Cmdl
 from alnico.models.dragon import Dragon
 from alnico.models.freedom import Freedom
 from alnico.models.grcn import Grcn
+from alnico.models.gume import Gume
 from alnico.models.itcohd import ItCoHd
 from alnico.models.item_knn import ItemKnn
 from alnico.models.lattice import Lattice
@@ -24,6 +25,7 @@ from alnico.models.sgl import Sgl
 from alnico.models.simgcl import SimGcl
 from alnico.models.slmrec import SlmRec
 from alnico.models.smore import Smore
+from alnico.models.soil import Soil
 from alnico.models.vbpr import Vbpr
 from alnico.scorers import DotScorer, NeighbourScorer, PopularityScorer
 
@@ -44,6 +46,8 @@ MODELS: dict[str, type[Recommender]] = {
     "mgcn": Mgcn,
     "dragon": Dragon,
     "lgmrec": LgmRec,
+    "soil": Soil,
+    "gume": Gume,
     "smore": Smore,
     "mig_gt": MigGt,
     "mentor": Mentor,

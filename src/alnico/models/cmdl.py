@@ -11,7 +11,7 @@ from alnico.contracts import ModelCard, Step
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.graphs.graph import Graph
-from alnico.models.beside import Nodes
+from alnico.models.beside import Nodes, Told
 from alnico.models.mgcn import Mgcn, MgcnConfig
 from alnico.nn.mutual_information import (
     BiasStart,
@@ -115,10 +115,10 @@ class Cmdl(Mgcn):
         ]
         return torch.stack(gated).sum(0)
 
-    def _contrast(self, rows: Distinct, behaviour: Nodes, side: Nodes) -> Float[Tensor, ""]:
+    def _contrast(self, rows: Distinct, told: Told, side: Nodes) -> Float[Tensor, ""]:
         config = self.config
         return rows.contrast(
-            rows.apart(side), rows.apart(behaviour), config.temperature, config.user_temperature
+            rows.apart(side), rows.apart(told.behaviour), config.temperature, config.user_temperature
         )
 
     def _pairs(self, items: Sequence[Tensor]) -> list[Pair]:
@@ -129,10 +129,10 @@ class Cmdl(Mgcn):
         ]
         return [*((view, shared) for view in views), *((view - shared, shared) for view in views), *told]
 
-    def _more_terms(self, rows: Distinct, behaviour: Nodes, side: Nodes, views: Sequence[Nodes]) -> Step:
+    def _more_terms(self, rows: Distinct, told: Told, side: Nodes) -> Step:
         if not self.config.information:
             return Step({})
-        items = [rows.apart(view)[1] for view in views]
+        items = [rows.apart(view)[1] for view in told.views]
         # Positives and negatives are batches of their own.
         judged, learnt = self.critics(self._pairs(items), rows.item_place.view(2, -1))
         n = len(self.item_graphs)

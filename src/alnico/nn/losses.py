@@ -39,78 +39,128 @@ def info_nce(
     both_ways: bool = False,
     cosine: bool = True,
     reduction: Literal["mean", "sum"] = "mean",
+    pairs: tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean (or sum) over rows of -log softmax of cos(left_r, right_r) / temperature among all right rows.
 
     ``own`` says which right row belongs to each left row; without it the two tables have equal rows. ``weights``
     multiply the left rows' losses; ``counts`` say how often each right row stands among the candidates. With
     ``both_ways`` the mean of that and of the same with left and right exchanged. Without ``cosine`` products of the
-    rows as they are. Memory is that of the two tables and of a block of products, with ``both_ways`` and a temperature
-    of .05 or more one whole table of them.
+    rows as they are. With ``pairs`` of places the same as for left.index_select(0, pairs[0]) and
+    right.index_select(0, pairs[1]), where rows may stand several times, but each product is computed once.
+    Memory is that of the two tables and of a block of products, with ``both_ways`` and a temperature of .05 or more
+    one whole table of them.
     Source: van den Oord et al., Representation Learning with Contrastive Predictive Coding, 2018.
     """
     if cosine:
         left, right = functional.normalize(left, dim=1), functional.normalize(right, dim=1)
     left = left / temperature
+    # Cosines lie within 1 / temperature of 0: their exponentials below it neither vanish nor overflow.
+    highest = 1 / temperature if cosine and temperature >= _LEAST_SAFE else None
+    told = [own, weights, counts]
+    if pairs is not None:
+        if both_ways or any(part is not None for part in told):
+            raise ValueError("pairs say themselves what belongs to what, and go one way")
+        return _info_nce_of_pairs(left, right, pairs, highest, reduction)
     facing = right if own is None else right.index_select(0, own)
     same = (left * facing).sum() if weights is None else ((left * facing).sum(1) * weights).sum()
     if not both_ways:
-        if counts is not None:
-            # One more column adds log(count) to every product with a row that stands so often.
-            left = torch.cat([left, left.new_ones(len(left), 1)], 1)
-            right = torch.cat([right, counts.log()[:, None]], 1)
-        total = _sum_of_logs(left, right, weights) - same
-    elif own is not None or weights is not None or counts is not None:
+        logs = None if counts is None else counts.log()
+        total = _sum_of_logs(left, right, highest, weights, logs) - same
+    elif any(part is not None for part in told):
         raise ValueError("both ways need rows that face each other one by one and count alike")
-    elif cosine and temperature >= _LEAST_SAFE:
-        # Cosines lie within 1 / temperature of 0: their exponentials below it neither vanish nor overflow.
-        both: Tensor = _SumOfLogsBothWays.apply(left, right, 1 / temperature)  # type: ignore[no-untyped-call]
+    elif highest is not None:
+        both: Tensor = _SumOfLogsBothWays.apply(left, right, highest)  # type: ignore[no-untyped-call]
         total = both / 2 - same
     else:
-        total = (_sum_of_logs(left, right) + _sum_of_logs(right, left)) / 2 - same
+        total = (_sum_of_logs(left, right, None) + _sum_of_logs(right, left, None)) / 2 - same
     return total if reduction == "sum" else total / len(left)
 
 
 _LEAST_SAFE = 0.05
 _BLOCK = 2**20
-"""Products computed at a time: 4 MB, which the processor's cache holds."""
+"""Products computed at a time, at most: 4 MB, which the processor's cache holds."""
+_NEAR_BLOCK = 2**18
+"""As many as the nearest cache holds; better, as long as there are more than a few rows in it."""
+_FEW_ROWS = 128
+
+
+def _rows_at_once(candidates: int, *, on_cpu: bool) -> int:
+    """How many rows' products are computed at a time."""
+    most = _BLOCK // max(1, candidates)
+    return max(1, _NEAR_BLOCK // max(1, candidates), min(_FEW_ROWS, most)) if on_cpu else max(1, most)
+
+
+def _info_nce_of_pairs(
+    left: Float[Tensor, "rows width"],
+    right: Float[Tensor, "candidates width"],
+    pairs: tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]],
+    highest: float | None,
+    reduction: Literal["mean", "sum"],
+) -> Float[Tensor, ""]:
+    lefts, rights = pairs
+    same = (left.index_select(0, lefts) * right.index_select(0, rights)).sum()
+    # A row that never stands in a pair weighs nothing, on either side.
+    weights = torch.bincount(lefts, minlength=len(left)).to(left.dtype)
+    logs = torch.bincount(rights, minlength=len(right)).to(right.dtype).log()
+    total = _sum_of_logs(left, right, highest, weights, logs) - same
+    return total if reduction == "sum" else total / len(lefts)
 
 
 def _sum_of_logs(
     left: Float[Tensor, "rows width"],
     right: Float[Tensor, "candidates width"],
+    highest: float | None,
     weights: Float[Tensor, " rows"] | None = None,
+    logs: Float[Tensor, " candidates"] | None = None,
 ) -> Float[Tensor, ""]:
-    result: Tensor = _SumOfLogs.apply(left, right, weights)  # type: ignore[no-untyped-call]
+    result: Tensor = _SumOfLogs.apply(left, right, highest, weights, logs)  # type: ignore[no-untyped-call]
     return result
 
 
 class _SumOfLogs(torch.autograd.Function):
-    """Sum over left rows, weighted where asked for, of log sum exp of their products with all right rows.
+    """Sum over left rows of log sum exp of their products with all right rows.
 
-    The loss is a scalar, so the gradient is known up to a factor as soon as a block of products is there: it is formed
-    then, and no product is kept or computed twice.
+    Each left row counts as ``weights`` say, and ``logs`` is added to its right row's products: the logarithm of how
+    often that row stands among the candidates. Products lie not far below ``highest`` and never above it; None where
+    that is not known. The loss is a scalar, so the gradient is known up to a factor as soon as a block of products is
+    there: it is formed then, and no product is kept or computed twice.
     """
 
     @staticmethod
-    def forward(ctx: Any, left: Tensor, right: Tensor, weights: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        left: Tensor,
+        right: Tensor,
+        highest: float | None,
+        weights: Tensor | None,
+        logs: Tensor | None,
+    ) -> Tensor:
         wanted = ctx.needs_input_grad
         to_left = torch.empty_like(left) if wanted[0] else None
         to_right = torch.zeros_like(right) if wanted[1] else None
         total = left.new_zeros(())
-        step = max(1, _BLOCK // max(1, len(right)))
+        added = right.new_zeros(len(right)) if logs is None else logs
+        if highest is not None:
+            added = added - highest
+        step = _rows_at_once(len(right), on_cpu=not left.is_cuda)
         for start in range(0, len(left), step):
             some = left[start : start + step]
-            table = some @ right.T
-            highest = table.amax(1, keepdim=True)
-            sums = table.sub_(highest).exp_().sum(1, keepdim=True)
-            logs = sums.log() + highest
+            table = torch.addmm(added, some, right.T)
+            if highest is None:
+                top = table.amax(1, keepdim=True)
+                sums = table.sub_(top).exp_().sum(1, keepdim=True)
+                each = sums.log() + top
+            else:
+                sums = table.exp_().sum(1, keepdim=True)
+                each = sums.log() + highest
+            scale = sums.reciprocal()
             if weights is not None:
                 own = weights[start : start + step, None]
-                logs, sums = logs * own, sums / own
-            total += logs.sum()
+                each, scale = own * each, own * scale
+            total += each.sum()
             if to_left is not None or to_right is not None:
-                table /= sums
+                table *= scale
             if to_left is not None:
                 torch.mm(table, right, out=to_left[start : start + step])
             if to_right is not None:
@@ -120,7 +170,8 @@ class _SumOfLogs(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return *(None if table is None else gradients[0] * table for table in ctx.saved_tensors), None
+        tables = [None if table is None else gradients[0] * table for table in ctx.saved_tensors]
+        return *tables, None, None, None
 
 
 class _SumOfLogsBothWays(torch.autograd.Function):

@@ -1,6 +1,7 @@
 """The users and items of a batch, each computed once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -77,11 +78,26 @@ class Distinct:
         As in the source of MGCN and its kin a node that stands in several triples is there several times, also among
         its own negatives. ``user_temperature`` is that of the users where it is another one.
         """
-        positives = self.item_place[: len(self.batch)]
-        return info_nce(
-            one[1].index_select(0, positives), other[1].index_select(0, positives), temperature
-        ) + info_nce(
-            one[0].index_select(0, self.user_place),
-            other[0].index_select(0, self.user_place),
-            user_temperature or temperature,
-        )
+        rows, place = self._positives
+        one_items, other_items = one[1].index_select(0, rows), other[1].index_select(0, rows)
+        of_items = info_nce(one_items, other_items, temperature, pairs=(place, place))
+        return of_items + self.contrast_of_users(one[0], other[0], user_temperature or temperature)
+
+    def contrast_of_users(
+        self, one: Float[Tensor, "users width"], other: Float[Tensor, "users width"], temperature: float
+    ) -> Float[Tensor, ""]:
+        """InfoNCE between two views of the triples' users; who stands in several is there several times."""
+        return info_nce(one, other, temperature, pairs=(self.user_place, self.user_place))
+
+    def contrast_across(
+        self, users: Float[Tensor, "users width"], items: Float[Tensor, "items width"], temperature: float
+    ) -> Float[Tensor, ""]:
+        """InfoNCE between the triples' users and their positives; candidates are the positives of all triples."""
+        rows, place = self._positives
+        return info_nce(users, items.index_select(0, rows), temperature, pairs=(self.user_place, place))
+
+    @cached_property
+    def _positives(self) -> tuple[Int[Tensor, " items"], Int[Tensor, " batch"]]:
+        """Which of the distinct items are positives, and where each triple finds its own among these."""
+        rows, place = torch.unique(self.item_place[: len(self.batch)], return_inverse=True)
+        return rows, place
