@@ -15,7 +15,6 @@ from alnico.nn.losses import (
     cosine_gap,
     half_squared_l2,
     info_nce,
-    moment_gap,
     moment_gaps,
     squared_l2,
     unsquared_l2,
@@ -154,19 +153,17 @@ def test_info_nce_with_repeated_owners_and_a_table_that_does_not_learn():
         info_nce(left, right, 0.2, own=own, both_ways=True)
 
 
-def test_moment_gap_by_hand():
-    # Means 2 and 5; variances ((1)^2 + 1^2) / 1 = 2 and 8 by n - 1 = 1: gaps 3 and 6.
-    assert moment_gap(torch.tensor([[1.0, 3.0]]), torch.tensor([[3.0, 7.0]])).item() == pytest.approx(9)
+def test_moment_gaps_by_hand():
+    # Means 2, 5 and 5; variances by n - 1 = 1: 2, 8 and 0. Gaps 3 + 6, 3 + 2 and 0 + 8.
+    tables = [torch.tensor([row]) for row in ([1.0, 3.0], [3.0, 7.0], [5.0, 5.0])]
+    assert moment_gaps(tables[:2]).item() == pytest.approx(9)
+    assert moment_gaps(tables).item() == pytest.approx(22)
 
 
-def test_moment_gaps_are_those_of_all_pairs_of_repeated_tables():
+def test_moment_gaps_of_repeated_tables_are_those_of_the_tables_written_out():
     generator = torch.Generator().manual_seed(0)
     one, other, third = (torch.randn(3, width, generator=generator) + width for width in (4, 2, 4))
-    tables = [one, torch.cat([other, other], 1), third]
-    expected = sum(
-        moment_gap(left, right)
-        for left, right in [(tables[0], tables[1]), (tables[0], tables[2]), (tables[1], tables[2])]
-    )
+    expected = moment_gaps([one, torch.cat([other, other], 1), third])
     torch.testing.assert_close(moment_gaps([one, other, third], [1, 2, 1]), expected)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from math import comb
 from typing import Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from alnico.graphs.graph import Graph, user_item_graph_with_links
 from alnico.graphs.items import common_neighbours, content_lists, item_graph
 from alnico.models.beside import GatedConfig, GatedViews, Nodes, Told
 from alnico.nn.features import content_of
-from alnico.nn.losses import half_squared_l2, moment_gap
+from alnico.nn.losses import half_squared_l2, moment_gaps
 from alnico.nn.noise import perturbed
 from alnico.nn.propagation import light_propagate_rows, xavier_table
 from alnico.nn.seeding import seeded
@@ -121,10 +121,10 @@ class Gume(GatedViews):
             return GumeTold(behaviour, views, extended, behaviour.new_zeros(()))
         # Moments are those of all nodes.
         everything = [self._with_users(view, None) for view in items]
-        gaps = [moment_gap(one, other) for one, other in combinations(everything, 2)]
+        gap = moment_gaps(everything) / comb(len(everything), 2)
         nodes = rows.nodes(self.users.num_embeddings)
         views = [view.index_select(0, nodes) for view in everything]
-        return GumeTold(behaviour, views, extended, torch.stack(gaps).mean())
+        return GumeTold(behaviour, views, extended, gap)
 
     def _propagated(self, views: Sequence[Tensor], rows: Distinct) -> tuple[Nodes | None, Nodes]:
         """The mean of users' tables with that of the items' views, and identities, after all hops."""

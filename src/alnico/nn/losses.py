@@ -212,24 +212,19 @@ def cosine_gap(
     return losses.sum() if reduction == "sum" else batch_mean(losses)
 
 
-def moment_gap(left: Float[Tensor, "rows width"], right: Float[Tensor, "rows width"]) -> Float[Tensor, ""]:
-    """|var(left) - var(right)| + |mean(left) - mean(right)|, each over all entries, variances unbiased.
+def moment_gaps(
+    tables: Sequence[Float[Tensor, "rows _width"]], copies: Sequence[int] | None = None
+) -> Float[Tensor, ""]:
+    """The sum over pairs of tables of |difference of variances| + |difference of means|.
 
+    Moments are those of all entries of a table, variances unbiased. With ``copies`` each table's columns stand there so
+    many times over, of which none is made: copies leave the mean as it is, and the variance but for what it divides by.
     Source: the alignment terms of GUME (Lin et al., CIKM 2024) and MENTOR (Xu et al., AAAI 2025).
-    """
-    return (left.var() - right.var()).abs() + (left.mean() - right.mean()).abs()
-
-
-def moment_gaps(tables: Sequence[Float[Tensor, "rows _width"]], copies: Sequence[int]) -> Float[Tensor, ""]:
-    """The sum of ``moment_gap`` over all pairs of these tables, each table's columns there ``copies`` times over.
-
-    Moments are taken once per table, and no copy is made: copies leave the mean as it is, and the unbiased variance
-    but for what it divides by.
     """
     means = [table.mean() for table in tables]
     variances = [
         table.var() * (times * (table.numel() - 1) / (times * table.numel() - 1))
-        for table, times in zip(tables, copies, strict=True)
+        for table, times in zip(tables, copies or [1] * len(tables), strict=True)
     ]
     gaps = [(one - other).abs() for moments in (means, variances) for one, other in combinations(moments, 2)]
     return torch.stack(gaps).sum()
