@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from alnico.errors import ConfigError, StorageError
+from alnico.experiment.results import RunRecord
+from alnico.models import MODELS
 from alnico.report.documents import dataset_document, dataset_table
+from alnico.report.published import PUBLISHED
 from alnico.report.writing import write_results
 from finished_runs import Finished, record
 
@@ -19,11 +22,45 @@ def column(table_header: tuple[str, ...], row: tuple[str, ...], name: str) -> st
     return row[table_header.index(name)]
 
 
-def test_published_numbers_stand_beside_models_that_have_them() -> None:
-    table = dataset_table("baby", [record("own", GOOD), record("base", POOR, model="lightgcn")])
-    cells = {row[0]: column(table.header, row, "published (other features)") for row in table.rows}
-    assert cells == {"own": ".0703 / .1076 / .0373 / .0478", "base": ".0479 / .0754 / .0257 / .0328"}
-    assert "published (other features)" not in dataset_table("tiktok", [record("own", GOOD)]).header
+def on_given_split(name: str, model: str, **settings: str) -> RunRecord:
+    """A record on the split that came with the data."""
+    found = record(name, GOOD, model=model)
+    found.record["split"]["recipe"]["rule"] = "given"
+    found.record["spec"]["model"].update(settings)
+    return found
+
+
+def test_published_numbers_stand_beside_runs_that_answer_the_same_question() -> None:
+    runs = [
+        on_given_split("own", "magnet", views="dual"),
+        on_given_split("single", "magnet", views="single"),
+        on_given_split("base", "lightgcn"),
+        record("random", GOOD, model="lightgcn"),
+    ]
+    table = dataset_table("baby", runs)
+    cells = {row[0]: column(table.header, row, "published") for row in table.rows}
+    assert cells == {
+        "own": ".0703 / .1076 / .0373 / .0478",
+        "single": "-",
+        "base": ".0479 / .0754 / .0257 / .0328",
+        "random": "-",
+    }
+    assert "published" not in dataset_table("tiktok", runs).header
+    page = dataset_document("baby", runs[:3])
+    assert "magnet: MAGNET's Table 4; lightgcn: the evaluation table of MMRec." in page
+    assert "for orientation only" not in dataset_document("tiktok", runs[:3])
+
+
+def test_published_numbers_are_of_models_that_there_are() -> None:
+    for known in PUBLISHED.values():
+        assert set(known) <= set(MODELS)
+
+
+def test_a_model_that_follows_its_source_only_in_part_says_so_on_the_page() -> None:
+    old, new = record("old", GOOD, model="cmdl"), record("new", GOOD, model="cmdl")
+    new.record["card"] = {"title": "CMDL", "reproduction": "partly reconstructed", "remark": "Guessed."}  # type: ignore[index]
+    for runs in ([old, new], [new, old]):
+        assert "* CMDL: partly reconstructed. Guessed." in dataset_document("toy", runs)
 
 
 def test_switch_that_never_came_is_called_never() -> None:

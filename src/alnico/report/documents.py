@@ -15,7 +15,8 @@ from alnico.experiment.results import (
     told_apart,
     warning,
 )
-from alnico.report.tables import ABSENT, MASKS, MEASURES, PUBLISHED, Table, duel_table, number, short
+from alnico.report.published import published, sources
+from alnico.report.tables import ABSENT, MASKS, MEASURES, Table, duel_table, number, short
 
 CHOICE = "ndcg@20"
 """The validation measure that picks the best baseline."""
@@ -35,7 +36,7 @@ def dataset_document(dataset: str, records: Sequence[RunRecord], note: str | Non
 
 def dataset_table(dataset: str, records: Sequence[RunRecord]) -> Table:
     """One row per run with everything that a study wants to sort by."""
-    published = PUBLISHED.get(dataset, {})
+    known = {record.name: published(dataset, record) for record in records}
     header = [
         "run",
         "label",
@@ -51,15 +52,17 @@ def dataset_table(dataset: str, records: Sequence[RunRecord]) -> Table:
         "switch step",
         "N_eff at end",
     ]
-    if published:
-        header.append("published (other features)")
+    if any(known.values()):
+        header.append("published")
     rows = []
     for record in sorted(records, key=_order):
         row = [record.name, *_told(record)]
-        if published:
-            values = published.get(record.model)
+        if any(known.values()):
+            others = known[record.name]
             row.append(
-                ABSENT if values is None else " / ".join(f"{value:.4f}".lstrip("0") for value in values)
+                ABSENT
+                if others is None
+                else " / ".join(f"{value:.4f}".lstrip("0") for value in others.values)
             )
         rows.append(tuple(row))
     return Table(tuple(header), tuple(rows))
@@ -106,6 +109,8 @@ def _group(dataset: str, records: Sequence[RunRecord]) -> list[str]:
         "size of the process.",
         "",
     ]
+    if told := sources(dataset, records):
+        lines += [told, ""]
     lines += _reservations(records)
     lines += _comparisons(told_apart(records))
     return lines
@@ -141,7 +146,7 @@ def _protocol(records: Sequence[RunRecord]) -> list[str]:
 
 def _reservations(records: Sequence[RunRecord]) -> list[str]:
     """How far each model follows its source, where that is not all the way."""
-    cards = {record.model: record.record.get("card") or {} for record in records}
+    cards = {record.model: card for record in records if (card := record.record.get("card"))}
     lines = [
         f"* {card['title']}: {card['reproduction']}. {card['remark']}"
         for card in cards.values()

@@ -1,7 +1,7 @@
 """Tables of finished runs, as text, markdown, LaTeX or CSV."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import Literal
@@ -13,40 +13,6 @@ SHORT = {"recall": "R", "ndcg": "N", "hit_rate": "HR", "precision": "P"}
 ABSENT = "-"
 MASKS = {"train": "training items", "train+valid": "training and validation items"}
 """What a test list leaves out, in words, by the setting ``evaluation.mask``."""
-
-PUBLISHED: Mapping[str, Mapping[str, tuple[float, float, float, float]]] = {
-    "baby": {
-        "bpr_mf": (0.0357, 0.0575, 0.0192, 0.0249),
-        "lightgcn": (0.0479, 0.0754, 0.0257, 0.0328),
-        "sgl": (0.0505, 0.0808, 0.0279, 0.0357),
-        "simgcl": (0.0492, 0.0778, 0.0268, 0.0341),
-        "vbpr": (0.0423, 0.0663, 0.0223, 0.0284),
-        "mmgcn": (0.0378, 0.0615, 0.0200, 0.0261),
-        "grcn": (0.0539, 0.0833, 0.0288, 0.0363),
-        "lattice": (0.0547, 0.0850, 0.0292, 0.0370),
-        "slmrec": (0.0529, 0.0775, 0.0290, 0.0353),
-        "bm3": (0.0564, 0.0883, 0.0301, 0.0383),
-        "freedom": (0.0627, 0.0992, 0.0330, 0.0424),
-        "mgcn": (0.0620, 0.0964, 0.0339, 0.0427),
-        "lgmrec": (0.0644, 0.1002, 0.0347, 0.0440),
-        "gume": (0.0673, 0.1042, 0.0365, 0.0460),
-        "soil": (0.0680, 0.1028, 0.0365, 0.0454),
-        "smore": (0.0680, 0.1035, 0.0365, 0.0457),
-        "mig_gt": (0.0665, 0.1021, 0.0361, 0.0452),
-        "mentor": (0.0678, 0.1048, 0.0362, 0.0450),
-        "cmdl": (0.0649, 0.0910, 0.0314, 0.0393),
-        "itcohd": (0.0667, 0.1016, 0.0361, 0.0451),
-        "magnet": (0.0703, 0.1076, 0.0373, 0.0478),
-    },
-    # The same interactions and split, with the published item graph in place of vectors.
-    "baby-structure": {
-        "lightgcn": (0.0479, 0.0754, 0.0257, 0.0328),
-        "freedom": (0.0627, 0.0992, 0.0330, 0.0424),
-    },
-}
-"""Test values of ``MEASURES`` that others published, by data set and model. Sources: the evaluation table of MMRec
-(up to FREEDOM, without SGL and SimGCL), public logs of DA-MRS (SGL, SimGCL) and LGMRec, the papers of MGCN and
-later models, MAGNET's Table 4 (CMDL, ITCoHD-MRec, MAGNET dual view). DRAGON's could not be read at the source."""
 
 Form = Literal["text", "markdown", "latex", "csv"]
 
