@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from alnico.contracts import batch_mean
 from alnico.nn import losses
-from alnico.nn.losses import bpr, half_squared_l2, info_nce, moment_gap, squared_l2, unsquared_l2
+from alnico.nn.losses import (
+    bpr,
+    half_squared_l2,
+    info_nce,
+    moment_gap,
+    squared_l2,
+    sum_of_squares,
+    unsquared_l2,
+)
 
 POSITIVE, NEGATIVE = torch.tensor([2.0, 0.0]), torch.tensor([1.0, 1.0])
 
@@ -153,3 +161,18 @@ def test_half_squared_l2_divides_by_the_planned_batch():
     # (1 + 4 + 9) / (2 * 4)
     one, other = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0]])
     assert half_squared_l2(one, other, full_size=4).item() == pytest.approx(14 / 8)
+
+
+def test_sum_of_squares_has_the_value_and_gradient_of_plain_squares(monkeypatch):
+    # Tables of more than one block, of one, and one that does not learn.
+    monkeypatch.setattr(losses, "_BLOCK", 5)
+    tables = [torch.linspace(-1, 2, 12).reshape(3, 4), torch.ones(1), torch.tensor([3.0, 4.0])]
+    fast = [table.clone().requires_grad_(number < 2) for number, table in enumerate(tables)]
+    plain = [table.clone().requires_grad_(number < 2) for number, table in enumerate(tables)]
+    found, expected = sum_of_squares(fast), torch.stack([table.pow(2).sum() for table in plain]).sum()
+    torch.testing.assert_close(found, expected)
+    (3 * found).backward()
+    (3 * expected).backward()
+    assert torch.equal(fast[0].grad, plain[0].grad)
+    assert torch.equal(fast[1].grad, plain[1].grad)
+    assert fast[2].grad is None

@@ -1,10 +1,12 @@
 """Losses as pure functions; each returns a scalar tensor."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from alnico.contracts import batch_mean
@@ -64,7 +66,7 @@ def info_nce(
 
 _LEAST_SAFE = 0.05
 _BLOCK = 2**20
-"""Products computed at a time: 4 MB, which the processor's cache holds."""
+"""Numbers worked on at a time: 4 MB, which the processor's cache holds."""
 
 
 def _sum_of_logs(
@@ -136,6 +138,27 @@ def moment_gap(left: Float[Tensor, "rows width"], right: Float[Tensor, "rows wid
     Source: the alignment terms of GUME (Lin et al., CIKM 2024) and MENTOR (Xu et al., AAAI 2025).
     """
     return (left.var() - right.var()).abs() + (left.mean() - right.mean()).abs()
+
+
+def sum_of_squares(tables: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """Sum of the squares of all numbers; no table of squares is formed, forward or backward."""
+    result: Tensor = _SumOfSquares.apply(*tables)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _SumOfSquares(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *tables: Tensor) -> Tensor:
+        ctx.save_for_backward(*tables)
+        flat = [table.reshape(-1) for table in tables]
+        sums = [row[at : at + _BLOCK].pow(2).sum() for row in flat for at in range(0, len(row), _BLOCK)]
+        return torch.stack(sums).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        wanted = zip(ctx.saved_tensors, ctx.needs_input_grad, strict=True)
+        return tuple(table * (2 * gradients[0]) if own else None for table, own in wanted)
 
 
 def unsquared_l2(*tables: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
