@@ -64,6 +64,19 @@ def test_bits_say_which_lanes_are_above_or_not_a_number():
 
 
 @numba.njit
+def larger_of_halves(one, other, out):
+    sixteen.store(out, 0, sixteen.larger_halves(sixteen.load(one, 0), sixteen.load(other, 0)))
+
+
+def test_the_larger_of_halves_is_numpys():
+    rng = np.random.default_rng(0)
+    one, other = (rng.integers(-(2**15), 2**15, 32).astype(np.int16) for _ in range(2))
+    out = np.empty(16, np.int32)
+    larger_of_halves(one.view(np.int32), other.view(np.int32), out)
+    np.testing.assert_array_equal(out.view(np.int16), np.maximum(one, other))
+
+
+@numba.njit
 def pairs(one, other, out):
     added = sixteen.load(out, 0)
     sixteen.store(out, 0, sixteen.add_products(added, sixteen.load(one, 0), sixteen.load(other, 0)))

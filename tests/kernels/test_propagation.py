@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from alnico.kernels.propagation import columns_of_rows, csr_from_edges, multiply, multiply_reference
+from alnico.kernels.propagation import (
+    columns_of_rows,
+    csr_from_edges,
+    cut_out,
+    multiply,
+    multiply_reference,
+    product,
+    product_of_rows_transposed,
+)
 
 
 @st.composite
@@ -182,6 +190,22 @@ def test_columns_of_rows_by_hand():
 def test_columns_of_rows_are_not_sought_where_they_may_be_half_of_all():
     matrix, _ = small_pair()
     assert columns_of_rows(matrix, torch.tensor([1]), torch.tensor([1])) is None
+
+
+@given(matrices(), st.data())
+def test_what_is_cut_out_multiplies_like_the_rows_of_the_whole(case, data):
+    matrix, transposed, table, plain = case
+    rows = torch.tensor(data.draw(st.permutations(range(matrix.n_rows)))[: data.draw(st.integers(1, 9))])
+    also = data.draw(st.sets(st.integers(0, matrix.n_columns - 1)))
+    columns = torch.tensor(
+        sorted({int(column) for column in plain[rows.numpy()].indices} | also), dtype=torch.long
+    )
+    small = cut_out(matrix, rows, columns)
+    assert (small.n_rows, small.n_columns) == (len(rows), len(columns))
+    assert torch.equal(product(small, table[columns]), product(matrix, table, rows))
+    gradient = torch.linspace(-1, 1, 3 * len(rows)).reshape(-1, 3)
+    back = product_of_rows_transposed(small, None, gradient, torch.arange(len(rows)))
+    assert torch.equal(back, product_of_rows_transposed(matrix, transposed, gradient, rows)[columns])
 
 
 def test_a_table_that_is_not_contiguous_is_read_correctly():

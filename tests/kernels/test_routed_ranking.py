@@ -185,14 +185,30 @@ def test_lists_are_the_sorted_scores_to_the_bit(n_experts, kept, head, router, t
     assert (lists[0] == items).mean() > 0.99
 
 
+@pytest.mark.parametrize("head", ["products", "concatenation"])
 @pytest.mark.parametrize("spread", [0.0, 3.0], ids=["items of one length", "items of all lengths"])
 @pytest.mark.parametrize("k", [1, 10, 50])
-def test_rough_scores_lose_nobody_on_a_large_table(k, spread):
-    users, routing, items = question(9, 4, n_users=40, n_items=3000, width=64)
+def test_rough_scores_lose_nobody_on_a_large_table(k, spread, head):
+    users, routing, items = question(9, 4, head, n_users=40, n_items=3000, width=64)
     lengths = torch.from_numpy(np.exp(spread * np.random.default_rng(2).standard_normal(3000)))
-    items = RoutedItems(items.vectors * lengths.float()[:, None], items.routing, 4)
+    items = replace(items, vectors=items.vectors * lengths.float()[:, None])
     scores, seen = routed_scores(users, routing, items), nothing_seen(40)
     assert_equal_lists(routed_top(users, routing, items, *seen, k), top_items(scores, *seen, k))
+
+
+# Beyond the items' range a user's numbers are cut off; far inside it they are coarse beside the items'.
+@pytest.mark.parametrize("of_users", [0.0, 1e-6, 0.01, 1.0, 100.0, 1e6])
+@pytest.mark.parametrize("of_items", [0.0, 1.0])
+def test_sides_of_other_sizes_lose_nobody_under_the_concatenation_head(of_users, of_items):
+    users, routing, items = question(9, 4, "concatenation", n_users=20, n_items=400, width=24)
+    assert items.readout is not None
+    # Some axes do not speak, others only against a pair.
+    weights = items.readout.weights.clone()
+    weights[:3], weights[3:9] = 0, -weights[3:9].abs()
+    items = replace(items, vectors=of_items * items.vectors, readout=Readout(weights, -3.0))
+    users = of_users * users
+    scores, seen = routed_scores(users, routing, items), nothing_seen(20)
+    assert_equal_lists(routed_top(users, routing, items, *seen, 10), top_items(scores, *seen, 10))
 
 
 @pytest.mark.parametrize("n_twins", [2, 40])

@@ -17,6 +17,7 @@ from alnico.nn.losses import (
     info_nce,
     moment_gaps,
     squared_l2,
+    sum_of_squares,
     unsquared_l2,
 )
 
@@ -257,3 +258,18 @@ def test_cosines_as_far_apart_as_they_may_be_lose_nothing():
     found = info_nce(left, right, 0.05, reduction="sum")
     # Each row has two equal candidates.
     assert found.item() == pytest.approx(2 * math.log(2), rel=1e-5)
+
+
+def test_sum_of_squares_has_the_value_and_gradient_of_plain_squares(monkeypatch):
+    # Tables of more than one block, of one, and one that does not learn.
+    monkeypatch.setattr(losses, "_BLOCK", 5)
+    tables = [torch.linspace(-1, 2, 12).reshape(3, 4), torch.ones(1), torch.tensor([3.0, 4.0])]
+    fast = [table.clone().requires_grad_(number < 2) for number, table in enumerate(tables)]
+    plain = [table.clone().requires_grad_(number < 2) for number, table in enumerate(tables)]
+    found, expected = sum_of_squares(fast), torch.stack([table.pow(2).sum() for table in plain]).sum()
+    torch.testing.assert_close(found, expected)
+    (3 * found).backward()
+    (3 * expected).backward()
+    assert torch.equal(fast[0].grad, plain[0].grad)
+    assert torch.equal(fast[1].grad, plain[1].grad)
+    assert fast[2].grad is None

@@ -13,6 +13,7 @@ from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender
 from alnico.errors import ConfigError, DivergedError
 from alnico.models.popularity import Popularity
 from alnico.scorers import DotScorer, frozen_dot
+from alnico.training import trainer
 from alnico.training.batches import BatchSource
 from alnico.training.checkpoint import load_scorer_state, model_weights
 from alnico.training.history import read_rows
@@ -90,6 +91,16 @@ def test_what_is_called_when():
     one = [("loss", 40), ("observe", True), ("loss", 5), ("observe", True)]
     # Facts are observed after the optimiser's step: the number has moved since they were taken.
     assert without_numbers == [("begin", 1), *one, ("end", 1), ("begin", 2), *one, ("end", 2)]
+
+
+@pytest.mark.parametrize(("least", "times"), [(4, 2), (5, 0)])
+def test_large_tables_get_large_pages_once_an_epoch(monkeypatch, least, times):
+    # A slope's parameters have four bytes each.
+    asked = []
+    monkeypatch.setattr(trainer, "LEAST_REGION", least)
+    monkeypatch.setattr(trainer, "use_large_pages", lambda: asked.append(True))
+    run(Slope(), TrainPlan(epochs=2), scripted(1, 2), batch_size=20)
+    assert len(asked) == times
 
 
 def test_training_stops_when_patience_is_used_up_and_keeps_the_best_epoch():

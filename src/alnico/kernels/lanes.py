@@ -291,6 +291,19 @@ def add_products(typing, added, one, other):
 
 @intrinsic
 @no_type_check
+def larger_halves(typing, one, other):
+    """The larger of the two, each int32 read as two int16."""
+
+    def generate(context, builder, signature, arguments):
+        halves = ir.VectorType(ir.IntType(16), 2 * N_LANES)
+        one, other = (builder.bitcast(argument, halves) for argument in arguments)
+        return builder.bitcast(builder.select(builder.icmp_signed(">", one, other), one, other), _INTS)
+
+    return INTS(INTS, INTS), generate
+
+
+@intrinsic
+@no_type_check
 def exponential(typing, lanes):
     """e to the power of numbers that are at most 0, within 2 units in the last place; below -87 as at -87.
 

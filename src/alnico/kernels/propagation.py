@@ -94,9 +94,9 @@ def _add_row(columns, values, table, first, last, total):
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
 @no_type_check
-def _sum_row(columns, values, table, width, first, last, out, place):
-    # Sums stay in registers, and the rows of entries further on are called for before they are needed. Flat arrays.
-    end = columns.shape[0] - 1
+def _sum_row(columns, values, table, width, first, last, end, out, place):
+    # Sums stay in registers, and the rows of entries further on, up to ``end``, are called for before they are needed.
+    # Flat arrays.
     start = 0
     while start + 4 * N_LANES <= width:
         one = two = three = four = same(np.float32(0))
@@ -137,10 +137,11 @@ def _all_rows(order, bounds, starts, columns, values, table, out):
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
 def _all_rows_by_lanes(order, bounds, starts, columns, values, table, width, out):
+    end = columns.shape[0] - 1
     for turn in numba.prange(order.shape[0]):
         part = order[turn]
         for row in range(bounds[part], bounds[part + 1]):
-            _sum_row(columns, values, table, width, starts[row], starts[row + 1], out, row * width)
+            _sum_row(columns, values, table, width, starts[row], starts[row + 1], end, out, row * width)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -174,7 +175,13 @@ def _some_rows_by_lanes(order, starts, columns, values, table, width, rows, out)
         part = order[turn]
         for place in range(bounds[part], bounds[part + 1]):
             first, last = starts[rows[place]], starts[rows[place] + 1]
-            _sum_row(columns, values, table, width, first, last, out, place * width)
+            if place + 1 < bounds[part + 1]:
+                # What follows a row's last entry belongs to another row than the next one here.
+                following = starts[rows[place + 1]]
+                for entry in range(following, min(following + AHEAD, starts[rows[place + 1] + 1])):
+                    for line in range(0, width, N_LANES):
+                        fetch(table, columns[entry] * width + line)
+            _sum_row(columns, values, table, width, first, last, last - 1, out, place * width)
 
 
 @numba.njit(parallel=True, cache=True, nogil=True, fastmath={"contract"})
@@ -194,6 +201,25 @@ def _spread_rows(order, bounds, starts, columns, values, grads, rows, out):
                 for axis in range(total.shape[0]):
                     total[axis] += value * grad[axis]
                 entry += 1
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _number_columns(columns, kept, place_of):
+    for place in range(kept.shape[0]):
+        place_of[kept[place]] = place
+    for entry in range(columns.shape[0]):
+        columns[entry] = place_of[columns[entry]]
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _copy_rows(starts, columns, values, rows, own_starts, own_columns, own_values):
+    for place in range(rows.shape[0]):
+        first = starts[rows[place]]
+        for entry in range(own_starts[place], own_starts[place + 1]):
+            own_columns[entry] = columns[first + entry - own_starts[place]]
+            own_values[entry] = values[first + entry - own_starts[place]]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -264,18 +290,40 @@ def columns_of_rows(
     return torch.from_numpy(np.flatnonzero(mark))
 
 
+def cut_out(matrix: Csr, rows: Int[Tensor, " chosen"], columns: Int[Tensor, " kept"]) -> Csr:
+    """``matrix[rows][:, columns]``, where ``columns``, ascending, hold all columns that these rows have entries in."""
+    lengths = matrix.starts[rows + 1] - matrix.starts[rows]
+    starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    n_entries = int(starts[-1])
+    own_columns = torch.empty(n_entries, dtype=matrix.columns.dtype)
+    own_values = torch.empty(n_entries, dtype=matrix.values.dtype)
+    parts = (matrix.starts.numpy(), matrix.columns.numpy(), matrix.values.numpy())
+    _copy_rows(*parts, rows.numpy(), starts.numpy(), own_columns.numpy(), own_values.numpy())
+    # Only places of kept columns are ever written or read.
+    _number_columns(own_columns.numpy(), columns.numpy(), np.empty(matrix.n_columns, np.int32))
+    return Csr(starts, own_columns, own_values, len(columns))
+
+
 def product_of_rows_transposed(
-    matrix: Csr, transposed: Csr, table: Float[Tensor, "chosen width"], rows: Int[Tensor, " chosen"]
+    matrix: Csr, transposed: Csr | None, table: Float[Tensor, "chosen width"], rows: Int[Tensor, " chosen"]
 ) -> Float[Tensor, "columns width"]:
-    """``matrix[rows].T @ table`` for distinct rows: what a gradient of those rows sends back; not differentiable."""
+    """``matrix[rows].T @ table`` for distinct rows: what a gradient of those rows sends back; not differentiable.
+
+    ``transposed`` tells how entries are spread over the columns, so that threads share the work well.
+    """
     table = table.detach().contiguous()
     if table.is_cuda:
+        assert transposed is not None
         whole = table.new_zeros((matrix.n_rows, table.shape[1])).index_copy(0, rows, table)
         return transposed.as_torch @ whole
     out = torch.empty((matrix.n_columns, table.shape[1]), dtype=table.dtype)
     # Each part searches every row for its columns: few parts, but enough for threads to level out.
-    per_column = transposed.starts.numpy()
-    bounds = _cut(per_column, np.linspace(0, per_column[-1], 4 * torch.get_num_threads() + 1))
+    n_parts = 4 * torch.get_num_threads()
+    if transposed is None:
+        bounds = np.linspace(0, matrix.n_columns, n_parts + 1).astype(np.int64)
+    else:
+        per_column = transposed.starts.numpy()
+        bounds = _cut(per_column, np.linspace(0, per_column[-1], n_parts + 1))
     follow_torch()
     parts = _parts(matrix, table.dtype)
     _spread_rows(_order(len(bounds) - 1), bounds, *parts, table.numpy(), rows.numpy(), out.numpy())

@@ -24,6 +24,8 @@ from alnico.kernels.threads import follow_torch
 
 NUMBERS_AT_ONCE = 2**27
 """How many numbers the reference may form for one block of users and items."""
+LARGEST = 2**15 - 1
+"""The largest whole number in a rough copy."""
 EVEN = 10.0
 """Largest distance of a row's logits at which weights are products of a user's and an item's exponentials."""
 
@@ -82,7 +84,7 @@ class RoutedItems:
 
 class _Packed(NamedTuple):
     # The kernel's view, and per expert what the error of a rough score is made of: the width of a rough step, the
-    # largest sum of absolute values and the largest length among the items' vectors.
+    # largest sum of absolute values and the largest length among the items' vectors (weighed by the readout).
     catalogue: Catalogue
     step: Tensor
     largest_sum: Tensor
@@ -219,17 +221,23 @@ def _pack(items: RoutedItems) -> _Packed:
     n_experts, n_items, _ = items.vectors.shape
     vectors = _widened(items.vectors)
     width, n_tiles = vectors.shape[2], -(-n_items // TILE)
-    step = _step(vectors.abs().amax((1, 2)), width)
-    none = np.zeros(0, np.float32)
-    rough = np.zeros(0, np.int32)
+    none, weighed = np.zeros(0, np.float32), vectors
+    readout, signs, own = none, np.zeros(0, np.int32), np.zeros(0, np.int32)
     if items.readout is None:
-        whole = torch.zeros((n_tiles * TILE, n_experts, width), dtype=torch.int16)
-        whole[:n_items] = (vectors / step[:, None, None]).round().to(torch.int16).transpose(0, 1)
-        tiles = whole.reshape(n_tiles, TILE, n_experts, width // 2, 2).permute(0, 2, 3, 1, 4)
-        rough = _flat(tiles).view(np.int32)
+        step = _step(vectors.abs().amax((1, 2)), width)
+        rough = (vectors / step[:, None, None]).round()
+    else:
+        weights = _widened(items.readout.weights)
+        weighed = vectors * weights.abs()
+        largest = weighed.abs().amax((1, 2))
+        # Where items are all zero, any small step will do.
+        step = torch.where(largest > 0, largest / LARGEST, 1e-20)
+        rough = -(weighed / step[:, None, None]).round()
+        shares = ((weighed @ weights.sign()).double() / step.double()[:, None]).round().to(torch.int32)
+        readout, own = _flat(weights), _flat(_in_tiles(shares.T, n_tiles))
+        signs = _flat(weights.sign().to(torch.int16)).view(np.int32)
+    pairs = rough.to(torch.int16).transpose(0, 1).contiguous().view(torch.int32)
     inner = items.routing.shape[1]
-    routing = torch.zeros((n_tiles * TILE, inner))
-    routing[:n_items] = items.routing
     mixing, offset = none, none
     if items.hidden is not None:
         n_missing = -n_experts % FOUR
@@ -237,11 +245,9 @@ def _pack(items: RoutedItems) -> _Packed:
         offset = _flat(functional.pad(items.hidden.offset, (0, n_missing)))
     factors = none
     if items.hidden is None:
-        own = _factors(items.routing)
-        if (own >= 0).all():
-            padded = torch.zeros_like(routing)
-            padded[:n_items] = own
-            factors = _flat(padded.reshape(n_tiles, TILE, inner).transpose(1, 2))
+        of_items = _factors(items.routing)
+        if (of_items >= 0).all():
+            factors = _flat(_in_tiles(of_items, n_tiles))
     catalogue = Catalogue(
         n_items,
         n_experts,
@@ -249,37 +255,77 @@ def _pack(items: RoutedItems) -> _Packed:
         inner,
         np.float32(0 if items.readout is None else items.readout.constant),
         _flat(vectors.transpose(0, 1)),
-        rough,
-        _flat(routing.reshape(n_tiles, TILE, inner).transpose(1, 2)),
+        _flat(_in_tiles(pairs, n_tiles)),
+        _flat(_in_tiles(items.routing, n_tiles)),
         factors,
-        none if items.readout is None else _flat(_widened(items.readout.weights)),
+        readout,
+        signs,
+        own,
         mixing,
         offset,
     )
-    return _Packed(catalogue, step, vectors.abs().sum(2).amax(1), vectors.norm(dim=2).amax(1))
+    return _Packed(catalogue, step, weighed.abs().sum(2).amax(1), weighed.norm(dim=2).amax(1))
+
+
+def _in_tiles(table: Tensor, n_tiles: int) -> Tensor:
+    # [items, ...] as [tiles, ..., TILE]; zeros fill the last tile.
+    whole = table.new_zeros((n_tiles * TILE, *table.shape[1:]))
+    whole[: len(table)] = table
+    return whole.reshape(n_tiles, TILE, *table.shape[1:]).movedim(1, -1)
 
 
 def _audience(users: Tensor, routing: Tensor, items: RoutedItems) -> Audience:
     packed = items._packed
     vectors = _widened(users.transpose(0, 1))
     n_users, n_experts, width = vectors.shape
-    sizes = vectors.abs()
-    step = _step(sizes.amax(2), width)
+    if items.readout is None:
+        halves, scale, error = _rough_factors(vectors, packed)
+        shift = torch.zeros_like(scale)
+    else:
+        halves, scale, shift, error = _rough_addends(vectors, packed, items.readout)
     rough = torch.zeros((n_users + -n_users % FOUR, n_experts, width), dtype=torch.int16)
-    rough[:n_users] = (vectors / step[:, :, None]).round()
-    # Each side's rounding is at most half a step per number, weighed by the other side's numbers. The last term is
-    # several times what arithmetic in 32 bits can add.
-    error = packed.step / 2 * sizes.sum(2) + step / 2 * (packed.largest_sum + width * packed.step / 2)
-    error += 1e-6 * (width + n_experts) * vectors.norm(dim=2) * packed.largest_length
+    rough[:n_users] = halves
     return Audience(
         n_users,
         _flat(vectors),
         _flat(rough).view(np.int32),
         _flat(routing),
         _flat(_factors(routing)) if items.hidden is None else np.zeros(0, np.float32),
-        _flat(step * packed.step),
+        _flat(scale),
+        _flat(shift),
         _flat(error.amax(1)),
     )
+
+
+def _rough_factors(vectors: Tensor, packed: _Packed) -> tuple[Tensor, Tensor, Tensor]:
+    """Whole numbers in place of users' vectors, what their products with the items' are to be multiplied by, and how
+    far each expert's score can then be off."""
+    sizes, width = vectors.abs(), vectors.shape[2]
+    step = _step(sizes.amax(2), width)
+    # Each side's rounding is at most half a step per number, weighed by the other side's numbers. The last term is
+    # several times what arithmetic in 32 bits can add.
+    error = packed.step / 2 * sizes.sum(2) + step / 2 * (packed.largest_sum + width * packed.step / 2)
+    error += 1e-6 * (width + vectors.shape[1]) * vectors.norm(dim=2) * packed.largest_length
+    return (vectors / step[:, :, None]).round(), step * packed.step, error
+
+
+def _rough_addends(
+    vectors: Tensor, packed: _Packed, readout: Readout
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same for the concatenation head; third, what is to be added to a sum multiplied so."""
+    _, n_experts, width = vectors.shape
+    weights = _widened(readout.weights)
+    weighed, step = vectors * weights.abs(), packed.step[:, None]
+    limit = LARGEST * step
+    beyond = (weighed - limit).clamp(min=0) @ weights.sign()
+    # A larger of two numbers is off by no more than the worse of the two, half a step, and so is the item's own share.
+    error = packed.step / 2 * (width + 1)
+    # Several times what arithmetic in 32 bits can add: a sum takes a sixteenth of the width, four halvings, and
+    # then the experts.
+    sizes = weighed.abs().sum(2) + packed.largest_sum + abs(readout.constant)
+    error = error + 4e-7 * (width / N_LANES + n_experts + 16) * sizes
+    halves = (weighed.clamp(-limit, limit) / step).round().clamp(-LARGEST, LARGEST)
+    return halves, packed.step.expand(len(vectors), -1), beyond + readout.constant, error
 
 
 def _factors(routing: Float[Tensor, "rows experts"]) -> Float[Tensor, "rows experts"]:
@@ -290,7 +336,7 @@ def _factors(routing: Float[Tensor, "rows experts"]) -> Float[Tensor, "rows expe
 
 def _step(largest: Tensor, width: int) -> Tensor:
     # As fine as a sum of ``width`` products of whole numbers can be without leaving 32 bits.
-    finest = min(2**15 - 1, int(((2**31 - 1) / width) ** 0.5))
+    finest = min(LARGEST, int(((2**31 - 1) / width) ** 0.5))
     return torch.where(largest > 0, largest / finest, 1.0)
 
 

@@ -1,9 +1,13 @@
 """The inner loops of routed ranking: one user and sixteen items at a time.
 
-A pair's logits choose k experts and weigh them; its exact score needs the products of those experts alone. Where
-experts score by products, all their scores are first known roughly from 16-bit copies of the vectors, at a fraction
-of the cost; a pair whose rough score, raised by the user's margin, does not reach the user's k-th best so far is out
-without more. Both ways of asking (whole tables, best lists) score a pair by the same operations in the same order.
+A pair's logits choose k experts and weigh them; its exact score needs those experts alone. For best lists all
+experts' scores are first known roughly from 16-bit copies of the vectors, at a fraction of the cost; a pair whose
+rough score, raised by the user's margin, does not reach the user's k-th best so far is out without more. Both ways of
+asking (whole tables, best lists) score a pair by the same operations in the same order.
+
+Rough scores of the concatenation head: r relu(u + v) is s (max(|r| u, -|r| v) + |r| v), s being r's sign. The last
+term is the item's alone, and the largest of two 16-bit numbers is one instruction. A user's numbers beyond the range
+of the items' are cut off without loss: there the larger of the two is the user's, or the item's, for all items.
 """
 
 from typing import NamedTuple, no_type_check
@@ -20,6 +24,7 @@ from alnico.kernels.lanes import (
     fetch,
     fused,
     larger,
+    larger_halves,
     load,
     lowest_bit,
     minus,
@@ -43,11 +48,12 @@ ALL_LANES = (1 << N_LANES) - 1
 class Catalogue(NamedTuple):
     """What all users share. Tables are flat; shapes in front of that, a tile being ``TILE`` items, zero-padded.
 
-    vectors [items, experts, width]; rough [tiles, experts, width / 2, TILE], pairs of int16 (no numbers for the
-    concatenation head); routing [tiles, inner, TILE], the items' part of the router; factors, alike, the
-    exponentials of that part less its largest, where weights may be had from them. ``readout`` [width] only for
-    the concatenation head; ``mixing`` [inner, experts up to a multiple of FOUR] and ``offset`` only for
-    a router with a hidden layer. ``width`` is a multiple of 16.
+    vectors [items, experts, width]; rough [tiles, experts, width / 2, TILE], pairs of int16; routing
+    [tiles, inner, TILE], the items' part of the router; factors, alike, the exponentials of that part less its
+    largest, where weights may be had from them. Only for the concatenation head: ``readout`` [width], ``signs``
+    [width / 2] of it as pairs of int16, and ``own`` [tiles, experts, TILE], the items' own share of a rough score.
+    ``mixing`` [inner, experts up to a multiple of FOUR] and ``offset`` only for a router with a hidden layer.
+    ``width`` is a multiple of 16.
     """
 
     n_items: int
@@ -60,14 +66,17 @@ class Catalogue(NamedTuple):
     routing: NDArray[np.float32]
     factors: NDArray[np.float32]
     readout: NDArray[np.float32]
+    signs: NDArray[np.int32]
+    own: NDArray[np.int32]
     mixing: NDArray[np.float32]
     offset: NDArray[np.float32]
 
 
 class Audience(NamedTuple):
     """Some users, flat likewise: vectors [users, experts, width]; rough [users, experts, width / 2]; routing and
-    factors [users, inner], factors like the items', -1 where a user has none; scale [users, experts] turns products
-    of rough vectors into rough scores; margin [users] is how far a rough mixed score can be below the exact one.
+    factors [users, inner], factors like the items', -1 where a user has none. Products of rough vectors (or sums of
+    their larger numbers) times scale plus shift, both [users, experts], are rough scores; margin [users] is how far
+    a rough mixed score can be below the exact one.
     """
 
     n_users: int
@@ -76,6 +85,7 @@ class Audience(NamedTuple):
     routing: NDArray[np.float32]
     factors: NDArray[np.float32]
     scale: NDArray[np.float32]
+    shift: NDArray[np.float32]
     margin: NDArray[np.float32]
 
 
@@ -326,13 +336,51 @@ def _multiply_roughly(n_experts, steps, users, first_user, n_users, items, tile,
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
 @no_type_check
+def _add_larger_to_four(sums, own, others, signs):
+    return (
+        add_products(sums[0], larger_halves(own, others[0]), signs),
+        add_products(sums[1], larger_halves(own, others[1]), signs),
+        add_products(sums[2], larger_halves(own, others[2]), signs),
+        add_products(sums[3], larger_halves(own, others[3]), signs),
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def _add_larger_roughly(
+    n_experts, steps, users, first_user, n_users, items, own_shares, signs, tile, products
+):
+    # As above for the concatenation head; each sum begins with the item's own share.
+    next_user, next_row = n_experts * steps, n_experts * TILE
+    for expert in range(n_experts):
+        start = (tile * n_experts + expert) * steps * TILE
+        shares = _load_four(own_shares, (tile * n_experts + expert) * TILE)
+        for row in range(0, n_users, FOUR):
+            own = (first_user + row) * next_user + expert * steps
+            first = second = third = fourth = shares
+            for step in range(steps):
+                others, sign = _load_four(items, start + step * TILE), spread(signs, step)
+                first = _add_larger_to_four(first, spread(users, own + step), others, sign)
+                second = _add_larger_to_four(second, spread(users, own + next_user + step), others, sign)
+                third = _add_larger_to_four(third, spread(users, own + 2 * next_user + step), others, sign)
+                fourth = _add_larger_to_four(fourth, spread(users, own + 3 * next_user + step), others, sign)
+            at = row * next_row + expert * TILE
+            _store_four(products, at, first)
+            _store_four(products, at + next_row, second)
+            _store_four(products, at + 2 * next_row, third)
+            _store_four(products, at + 3 * next_row, fourth)
+
+
+@numba.njit(cache=True, nogil=True, forceinline=True)
+@no_type_check
 def _possible(users, items, user, bound, start, desk):
     # Bit j: item j of the sixteen may beat the bound. ``start`` is where the user's rough products begin.
     mixed = sums = same(np.float32(0))
     for expert in range(items.n_experts):
-        weight = load(desk.weights, expert * N_LANES)
+        weight, own = load(desk.weights, expert * N_LANES), user * items.n_experts + expert
         score = as_floats(load(desk.products, start + expert * TILE))
-        mixed = fused(times(weight, spread(users.scale, user * items.n_experts + expert)), score, mixed)
+        score = fused(spread(users.scale, own), score, spread(users.shift, own))
+        mixed = fused(weight, score, mixed)
         sums = plus(sums, weight)
     store(desk.mixed, 0, mixed)
     store(desk.sums, 0, sums)
@@ -441,9 +489,11 @@ def _rank_block(users, items, first_user, n_users, k, seen_offsets, seen_items, 
     cursors = seen_offsets[first_user : first_user + n_users].copy()
     ends = seen_offsets[first_user + 1 : first_user + n_users + 1]
     for tile in range((items.n_items + TILE - 1) // TILE):
-        _multiply_roughly(
-            items.n_experts, steps, users.rough, first_user, n_users, items.rough, tile, desk.products
-        )
+        asked = (items.n_experts, steps, users.rough, first_user, n_users, items.rough)
+        if len(items.readout) == 0:
+            _multiply_roughly(*asked, tile, desk.products)
+        else:
+            _add_larger_roughly(*asked, items.own, items.signs, tile, desk.products)
         for row in range(n_users):
             user = first_user + row
             for first in range(tile * TILE, min((tile + 1) * TILE, items.n_items), N_LANES):
@@ -474,24 +524,6 @@ def _rank_block(users, items, first_user, n_users, k, seen_offsets, seen_items, 
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def _rank_block_exactly(users, items, first_user, n_users, k, seen_offsets, seen_items, lists):
-    # Tile by tile, so that all users at once read a tile's vectors while they are near.
-    desk, scores = _desk(items), np.empty(TILE, np.float32)
-    cursors = seen_offsets[first_user : first_user + n_users].copy()
-    ends = seen_offsets[first_user + 1 : first_user + n_users + 1]
-    for tile in range((items.n_items + TILE - 1) // TILE):
-        begin = tile * TILE
-        for row in range(n_users):
-            _score_tile(users, items, first_user + row, tile, k, desk, scores)
-            for item in range(begin, min(begin + TILE, items.n_items)):
-                if cursors[row] < ends[row] and seen_items[cursors[row]] == item:
-                    cursors[row] += 1
-                    continue
-                _insert(scores[item - begin], item, first_user + row, lists)
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
 def _score_block(users, items, first_user, n_users, k, scores):
     desk = _desk(items)
     for tile in range((items.n_items + TILE - 1) // TILE):
@@ -506,10 +538,7 @@ def rank(users, items, k, seen_offsets, seen_items, lists):
     for block in numba.prange((users.n_users + USERS_AT_ONCE - 1) // USERS_AT_ONCE):
         first = block * USERS_AT_ONCE
         n_users = min(USERS_AT_ONCE, users.n_users - first)
-        if len(items.rough) > 0:
-            _rank_block(users, items, first, n_users, k, seen_offsets, seen_items, lists)
-        else:
-            _rank_block_exactly(users, items, first, n_users, k, seen_offsets, seen_items, lists)
+        _rank_block(users, items, first, n_users, k, seen_offsets, seen_items, lists)
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)

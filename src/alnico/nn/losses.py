@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from alnico.contracts import batch_mean
@@ -79,7 +80,7 @@ def info_nce(
 
 _LEAST_SAFE = 0.05
 _BLOCK = 2**20
-"""Products computed at a time, at most: 4 MB, which the processor's cache holds."""
+"""Numbers worked on at a time, at most: 4 MB, which the processor's cache holds."""
 _NEAR_BLOCK = 2**18
 """As many as the nearest cache holds; better, as long as there are more than a few rows in it."""
 _FEW_ROWS = 128
@@ -228,6 +229,27 @@ def moment_gaps(
     ]
     gaps = [(one - other).abs() for moments in (means, variances) for one, other in combinations(moments, 2)]
     return torch.stack(gaps).sum()
+
+
+def sum_of_squares(tables: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """Sum of the squares of all numbers; no table of squares is formed, forward or backward."""
+    result: Tensor = _SumOfSquares.apply(*tables)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _SumOfSquares(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *tables: Tensor) -> Tensor:
+        ctx.save_for_backward(*tables)
+        flat = [table.reshape(-1) for table in tables]
+        sums = [row[at : at + _BLOCK].pow(2).sum() for row in flat for at in range(0, len(row), _BLOCK)]
+        return torch.stack(sums).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        wanted = zip(ctx.saved_tensors, ctx.needs_input_grad, strict=True)
+        return tuple(table * (2 * gradients[0]) if own else None for table, own in wanted)
 
 
 def unsquared_l2(*tables: Float[Tensor, "_ width"]) -> Float[Tensor, ""]:

@@ -1,7 +1,7 @@
 """Linear propagation of embeddings, without weights or non-linearities."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from alnico.graphs.graph import Graph
-from alnico.kernels.propagation import columns_of_rows, product, product_of_rows_transposed
+from alnico.kernels.propagation import Csr, columns_of_rows, cut_out, product, product_of_rows_transposed
 
 
 class _LightPropagate(torch.autograd.Function):
@@ -39,40 +39,60 @@ class _LightPropagateRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, hops: tuple[Graph, ...], rows: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.hops, ctx.rows, ctx.n_rows = hops, rows, len(table)
-        ctx.needed = needed = _needed(hops, rows)
+        ctx.rows, ctx.n_rows = rows, len(table)
+        ctx.steps = steps = _steps(hops, rows)
         first = table.index_select(0, rows)
         total, layer = first.clone(), table
-        for number, (graph, own) in enumerate(zip(hops, needed, strict=True), start=1):
-            layer = product(graph.matrix, layer, own)
-            if number == len(hops):
-                total += layer
-                break
-            if own is not None:
-                # Rows that were left out are never read.
-                layer = torch.empty_like(table).index_copy_(0, own, layer)
-            total += layer.index_select(0, rows)
+        for step in steps:
+            layer = product(step.matrix, layer, step.rows)
+            total += layer if step.places is None else layer.index_select(0, step.places)
         return total.div_(len(hops) + 1), first
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        rows, own = ctx.rows, grads[0] / (len(ctx.hops) + 1)
+        own = grads[0] / (len(ctx.steps) + 1)
         total: Tensor | None = None
-        for graph, chosen in zip(reversed(ctx.hops), reversed(ctx.needed), strict=True):
+        for step in reversed(ctx.steps):
             if total is None:
-                total = product_of_rows_transposed(graph.matrix, graph.transposed, own, rows)
-                continue
-            # Rows are distinct, so each is added to once.
-            total.index_add_(0, rows, own)
-            if chosen is None:
-                total = product(graph.transposed, total)
+                total = own
             else:
-                some = total.index_select(0, chosen)
-                total = product_of_rows_transposed(graph.matrix, graph.transposed, some, chosen)
+                # Places are distinct, so each is added to once.
+                total.index_add_(0, step.places, own)
+            if step.rows is None and step.transposed is not None:
+                total = product(step.transposed, total)
+            else:
+                chosen = torch.arange(len(total)) if step.rows is None else step.rows
+                total = product_of_rows_transposed(step.matrix, step.transposed, total, chosen)
         if total is None:
             total = own.new_zeros((ctx.n_rows, own.shape[1]))
-        return total.index_add_(0, rows, own + grads[1]), None, None
+        return total.index_add_(0, ctx.rows, own + grads[1]), None, None
+
+
+class _Step(NamedTuple):
+    """One hop of some rows: the matrix, its transpose (none for a cut-out), the rows of it that are computed (none:
+    all), and where the batch's rows stand in the result (none: they are the result)."""
+
+    matrix: Csr
+    transposed: Csr | None
+    rows: Tensor | None
+    places: Tensor | None
+
+
+def _steps(hops: Sequence[Graph], rows: Tensor) -> list[_Step]:
+    needed, steps = _needed(hops, rows), []
+    before: Tensor | None = None
+    for number, (graph, own) in enumerate(zip(hops, needed, strict=True), start=1):
+        places: Tensor | None = None
+        if number < len(hops):
+            places = rows if own is None else torch.searchsorted(own, rows)
+        if before is None or own is None:
+            steps.append(_Step(graph.matrix, graph.transposed, own, places))
+        else:
+            # The layer before holds some rows only, one after the other.
+            steps.append(_Step(cut_out(graph.matrix, own, before), None, None, places))
+        before = own
+    return steps
 
 
 def _needed(hops: Sequence[Graph], rows: Tensor) -> list[Tensor | None]:

@@ -16,7 +16,7 @@ from torch.optim import Adam
 
 from alnico.contracts import Recommender, Scorer, ScorerState, Step, TrainableRecommender
 from alnico.errors import AlnicoError, ConfigError, DivergedError, nearest
-from alnico.kernels.memory import keep_freed_memory
+from alnico.kernels.memory import LEAST_REGION, keep_freed_memory, use_large_pages
 from alnico.randomness import reseed_torch, rng
 from alnico.training.batches import BatchSource
 from alnico.training.checkpoint import (
@@ -146,6 +146,9 @@ class _Loop:
         self.progress = Progress()
         self.best: ScorerState | None = None
         self.asked_to_stop = False
+        parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        largest = max(parameter.numel() * parameter.element_size() for parameter in parameters)
+        self.has_large_tables = device.type == "cpu" and largest >= LEAST_REGION
 
     def run(self, resume: bool) -> Fitted:
         if resume and self.desk.checkpoint is not None and self.desk.checkpoint.exists():
@@ -185,6 +188,9 @@ class _Loop:
                 self._leave(epoch)
             step = self.model.loss_terms(batch)
             terms = self._descend(step, epoch)
+            if number == 1 and self.has_large_tables:
+                # By now all tables are there that a step needs: their places are used again by all others.
+                use_large_pages()
             self.model.observe(step.facts)
             for name, value in terms.items():
                 totals[name] = totals.get(name, 0.0) + value

@@ -24,7 +24,7 @@ from alnico.models.magnet.router import Router, confidence_loss, coverage_loss, 
 from alnico.models.magnet.scorer import ContentReader, MagnetScorer, Side
 from alnico.models.magnet.stages import StageState, after_epoch, after_step, initial_state, stage_weights
 from alnico.models.magnet.templates import expert_pool, renormalised, template_table
-from alnico.nn.losses import bpr, info_nce
+from alnico.nn.losses import bpr, info_nce, sum_of_squares
 from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
 from alnico.nn.seeding import seeded
 
@@ -360,7 +360,7 @@ class Magnet(TrainableRecommender):
     def _l2(self, identities: Float[Tensor, "three_per_pair width"]) -> Tensor:
         """Squares of all parameters, or of the identities of the batch's users and items, per pair."""
         if self.config.regulariser == "everything":
-            return torch.stack([parameter.pow(2).sum() for parameter in self.parameters()]).sum()
+            return sum_of_squares(list(self.parameters()))
         return 3 * batch_mean(identities.pow(2).sum(1))
 
     def parameter_groups(self) -> Mapping[str, Sequence[nn.Parameter]]:
