@@ -1,5 +1,6 @@
 """Epochs of the real training loop, measured with the yardstick in between."""
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -27,19 +28,24 @@ ALNICO: dict[str, Any] = {"neighbours": 20}
 
 
 class Clock(Silent):
-    """Notes how long the training part of each epoch took."""
+    """Notes how long the training part of each epoch took, and when each step was over."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.steps: list[float] = []
+
+    def step(self, epoch: int, done: int, total: int) -> None:
+        """A step is over."""
+        self.steps.append(time.perf_counter())
 
     def epoch(self, row: Mapping[str, float], progress: object) -> None:
         """An epoch is over."""
         self.seconds.append(row["train_seconds"])
 
 
-def epoch_seconds(model: TrainableRecommender, batches: BatchSource) -> float:
+def epoch_seconds(model: TrainableRecommender, batches: BatchSource, clock: Clock | None = None) -> float:
     """One epoch of the real loop, validation left out."""
-    clock = Clock()
+    clock = clock or Clock()
     plan = TrainPlan(epochs=1, batch_size=batches.batch_size, metric="none")
     cpu = torch.device("cpu")
     fit(model, batches, lambda scorer: {"none": 0.0}, plan, seed=0, device=cpu, watcher=clock)
