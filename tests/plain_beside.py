@@ -101,8 +101,11 @@ def interests(train, features, k):
 def second_order(train, features, added):
     """Users x items: 1 for what a user has, and the likeness of the entries of the second order added to it."""
     tables = np.stack([cosines(modality) for modality in features.values()])
-    nobody = np.isnan(tables).all(0)
-    likeness = np.where(nobody, -np.inf, np.where(np.isnan(tables), 1, tables).prod(0))
+    common = (~np.isnan(tables)).sum(0)
+    product = np.where(np.isnan(tables), 1, tables).prod(0)
+    # A modality that either lacks counts as the geometric mean of the others.
+    likeness = np.sign(product) * np.abs(product) ** (len(tables) / np.maximum(common, 1))
+    likeness = np.where(common == 0, -np.inf, likeness)
     edges = np.zeros((train.n_users, train.n_items))
     for user, history in enumerate(histories(train)):
         entries = []

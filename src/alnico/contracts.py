@@ -304,6 +304,10 @@ class TrainableRecommender(Recommender, nn.Module):
         """Names of parameters that the source itself leaves without gradient."""
         return frozenset()
 
+    def random_tables(self) -> frozenset[str]:
+        """Names of buffers that stay as they were drawn and that weights rest on: a warm start takes them over too."""
+        return frozenset()
+
     def adopt(
         self, old: Mapping[str, Tensor], users: NDArray[np.int64], items: NDArray[np.int64]
     ) -> list[str]:
@@ -314,8 +318,9 @@ class TrainableRecommender(Recommender, nn.Module):
         """
         taken = []
         state = self.state_dict()
-        # Parameters only: buffers hold where a controller stands, and training begins anew.
-        for name, parameter in self.named_parameters():
+        # Of buffers only those: others hold where a controller stands, and training begins anew.
+        tables = [(name, state[name]) for name in sorted(self.random_tables())]
+        for name, parameter in [*self.named_parameters(), *tables]:
             value, source = state[name], old.get(name)
             if source is None:
                 continue

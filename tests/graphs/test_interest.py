@@ -47,17 +47,17 @@ def test_second_order_by_hand():
     )
 
 
-def test_second_order_multiplies_over_what_both_have():
-    # Item 1 has no text, so it resembles item 0 by its image alone, .6; item 2 by image and text, .8 * .6 = .48.
+def test_second_order_multiplies_over_all_modalities_and_absence_draws_no_edges():
+    # Item 1 has no text, which counts as its image does: it resembles item 0 by .6 * .6; item 2 by .8 * .6 = .48.
     # Item 3 has neither and resembles nobody.
     image = worlds.modality([[1, 0], [0.6, 0.8], [0.8, 0.6], [0, 0]], absent=[3])
     text = worlds.modality([[1, 0], [0, 0], [0.6, 0.8], [0, 0]], absent=[1, 3])
     train = worlds.interactions([(0, 0), (1, 3)], 2, 4)
     content = worlds.features(4, image=image, text=text)
     found = written_out(second_order_edges(train, content, 1), (2, 4))
-    np.testing.assert_allclose(found, [[1, 0.6, 0, 0], [0, 0, 0, 1]], atol=1e-6)
+    np.testing.assert_allclose(found, [[1, 0, 0.48, 0], [0, 0, 0, 1]], atol=1e-6)
     found = written_out(second_order_edges(train, content, 2), (2, 4))
-    np.testing.assert_allclose(found, [[1, 0.6, 0.48, 0], [0, 0, 0, 1]], atol=1e-6)
+    np.testing.assert_allclose(found, [[1, 0.36, 0.48, 0], [0, 0, 0, 1]], atol=1e-6)
 
 
 def test_twins_tie_exactly_and_the_smaller_comes_first():

@@ -10,6 +10,7 @@ import worlds
 from alnico.models.lightgcn import LightGcn
 from alnico.models.sgl import Sgl
 from alnico.models.simgcl import SimGcl
+from alnico.nn.noise import perturbed
 
 
 def cosine(one, other):
@@ -93,3 +94,24 @@ def test_simgcl_may_leave_out_the_layer_before_the_first_hop():
     table = torch.cat([model.users.weight, model.items.weight]).detach()
     hop = model.graph.propagate(table)
     torch.testing.assert_close(model.scorer().scores(torch.arange(12)), hop[:12] @ hop[12:].T)
+
+
+def test_contrast_of_simgcl_is_between_two_passes_with_noise_after_every_hop():
+    world = worlds.scattered()
+    config = SimGcl.Config(width=4, layers=2, noise=0.3, contrast=0.5, temperature=0.4)
+    model = SimGcl.build(config, world.data, np.random.default_rng(0))
+    batch = worlds.batch([(1, 2, 3), (1, 4, 2), (5, 2, 3)])
+    torch.manual_seed(6)
+    found = model.loss_terms(batch).terms["contrast"].item()
+    torch.manual_seed(6)
+    start = torch.cat([model.users.weight, model.items.weight]).detach()
+    passes = []
+    for _ in range(2):
+        layers = [start]
+        for _ in range(2):
+            layers.append(perturbed(model.graph.propagate(layers[-1]), 0.3))
+        passes.append((sum(layers) / 3).numpy())
+    users, items = [1, 5], [12 + i for i in (2, 3, 4)]
+    expected = 0.5 * sum(contrast(passes[0][rows], passes[1][rows], 0.4) for rows in (users, items))
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert not np.allclose(*passes)

@@ -99,3 +99,21 @@ def test_a_given_item_graph_needs_no_content():
     np.testing.assert_allclose(scores, [[USER * item for item in ITEMS]], rtol=1e-6)
     with pytest.raises(ConfigError, match=r"no item graph 'publisht'; did you mean 'published'"):
         Freedom.build(config.model_copy(update={"given_graph": "publisht"}), data, np.random.default_rng(0))
+
+
+def test_the_loss_is_over_the_pruned_graph():
+    world = worlds.scattered(seed=3, n_users=30, n_items=20)
+    config = Freedom.Config(width=4, layers=2, pruning=0.5, content_weight=0.0)
+    model = Freedom.build(config, world.data, np.random.default_rng(0))
+    model.begin_epoch(1, np.random.default_rng(1))
+    batch = worlds.random_batch(world.split.train, 32, seed=1)
+    found = model.loss_terms(batch).terms["bpr"].item()
+    matrix = model.pruned.matrix.as_torch.to_dense().numpy()
+    table = torch.cat([model.users.weight, model.items.weight]).detach().numpy()
+    final = (table + matrix @ table + matrix @ matrix @ table) / 3
+    final[30:] += model.item_graph.matrix.as_torch.to_dense().numpy() @ table[30:]
+    users, positives, negatives = (
+        final[rows.numpy()] for rows in (batch.users, batch.positives + 30, batch.negatives + 30)
+    )
+    gaps = (users * positives).sum(1) - (users * negatives).sum(1)
+    assert found == pytest.approx(np.log1p(np.exp(-gaps)).mean(), rel=1e-4)

@@ -136,7 +136,7 @@ def test_a_finished_model_looks_at_the_same_items_each_time():
     before = model.scorer().scores(everybody)
     torch.rand(7)
     assert torch.equal(model.scorer().scores(everybody), before)
-    # Nor does anything but what is stored decide: the projection of the image is stored too.
+    # Nor does anything but what is stored decide: the image is projected alike in every run.
     other = MigGt.build(config, world.data, np.random.default_rng(1)).eval()
     assert not torch.equal(other.scorer().scores(everybody), before)
     other.load_state_dict(model.state_dict())

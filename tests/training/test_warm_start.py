@@ -16,6 +16,8 @@ SETTINGS = {
     "bpr_mf": {"width": 4},
     "lightgcn": {"width": 4},
     "magnet": {"width": 4, "neighbours": 3, "induced": 5},
+    # Its identities are buffers.
+    "mmgcn": {"width": 4, "reduced": {"image": 3}},
 }
 
 

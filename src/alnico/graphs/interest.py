@@ -62,12 +62,15 @@ def second_order_edges(
 ) -> Edges:
     """The edges (user, item, weight) to what a user has and to what resembles it in all modalities at once.
 
-    Two items are alike by the product of their cosines over the modalities that both have; an item is like itself by
-    1, and without a common modality two are not alike. Of a user with a history of n items, the n + ``added`` largest
-    entries of the table of the history by all items each add their likeness to the edge of user and item. First come
-    those of an item with itself, since nothing is more alike, then others, ties to the smaller item, then to the
-    smaller history item. Likeness that is not positive makes no edge. Entries are distinct, ascending. Memory is that
-    of the edges, of ``added`` places per item and per interaction, of a table of unit vectors and of blocks.
+    Two items are alike by the product of their cosines over all modalities. One that either lacks is taken to be as
+    alike as the others are in the geometric mean, so that absence neither draws edges nor keeps them off; without a
+    common modality two items are not alike. An item is like itself by 1.
+
+    Of a user with a history of n items, the n + ``added`` largest entries of the table of the history by all items each
+    add their likeness to the edge of user and item. First come those of an item with itself, since nothing is more
+    alike, then others, ties to the smaller item, then to the smaller history item. Likeness that is not positive makes
+    no edge. Entries are distinct, ascending. Memory is that of the edges, of ``added`` places per item and per
+    interaction, of a table of unit vectors and of blocks.
     """
 
     def make() -> Arrays:
@@ -75,7 +78,7 @@ def second_order_edges(
         return {"users": users, "items": items, "weights": weights}
 
     inputs = _inputs(train, features)
-    found = (cache or GraphCache()).get("second_order_edges", 1, {"added": added}, inputs, make)
+    found = (cache or GraphCache()).get("second_order_edges", 2, {"added": added}, inputs, make)
     return found["users"], found["items"], found["weights"]  # type: ignore[return-value]
 
 
@@ -185,7 +188,10 @@ def _alike_in_all(features: ItemFeatures, k: int, block_bytes: int) -> Lists:
                 cosines.masked_fill_(both == 0, 1)
             block.mul_(cosines)
         if one_lacks_some:
-            block.masked_fill_(has[upper] @ has[lower].T == 0, -torch.inf)
+            common = has[upper] @ has[lower].T
+            grown = block.sign() * block.abs().pow(len(parts) / common.clamp_min(1))
+            block.copy_(torch.where(common < len(parts), grown, block))
+            block.masked_fill_(common == 0, -torch.inf)
 
     lists = nearest_by_blocks(len(distinct), min(k + 1, len(distinct)), block_bytes, fill)
     return spread_lists(*lists, copy_of, np.arange(n_items), copy_of, k)

@@ -29,8 +29,8 @@ class Dragon(JoinedModalities):
 
     e as in ``JoinedModalities``. M is FREEDOM's frozen item graph. Companions of a user are those with the most
     training items in common, q the softmax of these counts. Lists that are too short are filled up at random anew
-    each epoch, as in the official code, which moves weight between a user's own companions; scoring has the average
-    of that. Items have no identities of their own. Loss: BPR in logarithms to base 2 + l2 * (mean squares of the
+    each epoch, each place by itself, which moves weight between a user's own companions; scoring has the average of
+    that. Items have no identities of their own. Loss: BPR in logarithms to base 2 + l2 * (mean squares of the
     batch's user preferences and of all users' weights).
 
     Source: Zhou et al., Enhancing Dyadic Relations with Homogeneous Graphs for Multimodal Recommendation, ECAI 2023;

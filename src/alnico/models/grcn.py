@@ -64,6 +64,7 @@ class Grcn(TrainableRecommender):
         "Graph-Refined Convolutional Network for Multimedia Recommendation with Implicit Feedback, MM 2020",
         2020,
         ("content",),
+        remark='as in the public port, whose routing changes nothing; `routed = "users"` is the paper\'s',
     )
 
     def __init__(self, config: GrcnConfig, train: Interactions, content: ItemFeatures) -> None:

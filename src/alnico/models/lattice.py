@@ -56,11 +56,13 @@ class Lattice(TrainableRecommender):
     takes means over a node's neighbours, the node itself among them. Loss: BPR + L2 of the final embeddings.
 
     A is made in the first batch of each epoch, which alone trains content and a, and for evaluation; in between it
-    stands still, as in the official code. Only products along edges are formed: choosing the nearest has no gradient,
-    so values and gradients are those of a full table of cosines.
+    stands still, as in the official code. In between content has no gradient, and Adam leaves it alone; torch before
+    2.0 went on with momentum there, so that content moved further in an epoch. Only products along edges are formed:
+    choosing the nearest has no gradient, so values and gradients are those of a full table of cosines.
 
     Source: Zhang et al., Mining Latent Structures for Multimedia Recommendation, MM 2021; details as in its official
-    code: directed lists that include the item, trained raw vectors. Any number of modalities from one on.
+    code: directed lists that include the item, trained raw vectors. An item without a modality has only its own edge
+    there. Any number of modalities from one on.
     """
 
     Config = LatticeConfig

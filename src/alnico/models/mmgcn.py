@@ -151,6 +151,10 @@ class Mmgcn(TrainableRecommender):
             terms["l2"] = self.config.l2 * (of_user + (of_positive + of_negative) / 2 + preferences)
         return Step(terms)
 
+    def random_tables(self) -> frozenset[str]:
+        """Identities and preferences that are not trained."""
+        return frozenset(name for name, _ in self.named_buffers() if name.startswith(("user", "item")))
+
     @torch.no_grad()
     def scorer(self) -> DotScorer:
         final, n_users = self._final(None), len(self.users.weight)

@@ -46,7 +46,12 @@ class Sgl(TrainableRecommender):
     """
 
     Config = SglConfig
-    card = ModelCard("SGL", "Self-supervised Graph Learning for Recommendation, SIGIR 2021", 2021)
+    card = ModelCard(
+        "SGL",
+        "Self-supervised Graph Learning for Recommendation, SIGIR 2021",
+        2021,
+        remark="views lack edges at random, drawn once an epoch; public runs on Baby drew them by degree in each batch",
+    )
 
     def __init__(self, config: SglConfig, train: Interactions) -> None:
         super().__init__()

@@ -54,7 +54,7 @@ class Soil(GatedViews):
 
     Source: Su et al., SOIL: Contrastive Second-Order Interest Learning for Multimodal Recommendation, MM 2024; graphs,
     losses and frozen raw vectors as in its official code, without its tables of items by items. Any number of
-    modalities from one on; likeness in all of them is a product over those that both items have.
+    modalities from one on; where an item lacks one, likeness in it is taken from the others (`second_order_edges`).
     """
 
     Config = SoilConfig

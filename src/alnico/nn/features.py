@@ -11,6 +11,7 @@ from torch.nn import functional
 from alnico.data.features import ItemFeatures, Modality
 from alnico.errors import DataError
 from alnico.graphs.content import unit_rows
+from alnico.randomness import rng
 
 
 def content_of(features: ItemFeatures, model: str) -> ItemFeatures:
@@ -29,8 +30,8 @@ class FeatureTable(nn.Module):
 
     Items without the modality stand at the mean of those that have it, as in the data that the published tables
     rest on; ``present`` says which are real. Vectors wider than ``projected`` are multiplied by a Gaussian matrix to
-    that width and scaled to length one. The matrix comes from torch's stream, so the result is stored. With ``unit``
-    rows are scaled to length one in any case.
+    that width and scaled to length one; the matrix depends on the two widths alone, so that weights learned behind it
+    fit it in every run. With ``unit`` rows are scaled to length one in any case.
     """
 
     vectors: Tensor
@@ -46,13 +47,14 @@ class FeatureTable(nn.Module):
         if unit:
             vectors = unit_rows(vectors)
         table = torch.from_numpy(vectors)
-        is_drawn = projected is not None and modality.width > projected
-        if projected is not None and is_drawn:
-            table = functional.normalize(table @ torch.randn(modality.width, projected), dim=1)
+        if projected is not None and modality.width > projected:
+            size = modality.width, projected
+            drawn = rng(0, "projection").standard_normal(size, dtype=np.float32)
+            table = functional.normalize(table @ torch.from_numpy(drawn), dim=1)
         if trainable:
             self.vectors = nn.Parameter(table)
         else:
-            self.register_buffer("vectors", table, persistent=is_drawn)
+            self.register_buffer("vectors", table, persistent=False)
         self.register_buffer("present", torch.from_numpy(np.array(modality.present)), persistent=False)
 
     @property
