@@ -7,8 +7,8 @@ from alnico.experiment.results import OWN_MODEL, RunRecord
 
 MMREC = "the evaluation table of MMRec"
 DA_MRS = "public logs of DA-MRS"
-LOGS = "the logs of its authors"
-PAPER = "its paper, as MAGNET's Table 4 repeats it"
+LOGS = "logs of the model's authors"
+PAPER = "the model's paper, as MAGNET's Table 4 repeats it"
 TABLE_4 = "MAGNET's Table 4"
 
 
