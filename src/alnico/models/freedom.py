@@ -121,8 +121,8 @@ def _item_graph(config: FreedomConfig, data: TrainingData, content: ItemFeatures
     if config.given_graph is not None:
         if config.given_graph not in data.neighbours:
             raise ConfigError(
-                f"the data hold no item graph {config.given_graph!r}{nearest(config.given_graph, data.neighbours)}; "
-                f"import them with --neighbours {config.given_graph}=FILE.npz, or leave model.given_graph out"
+                f"the data hold no item graph {config.given_graph!r} to take for model.given_graph; import one with "
+                f"--neighbours {config.given_graph}=FILE.npz{nearest(config.given_graph, data.neighbours)}"
             )
         return graph_as_given(data.neighbours[config.given_graph])
     return mixed_content_graph(content, data.neighbours, data.graphs, config.neighbours, config.shares)
