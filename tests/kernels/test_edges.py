@@ -13,6 +13,7 @@ from alnico.kernels.edges import (
     Pattern,
     edge_products,
     edge_products_reference,
+    pair_products,
     products_at,
     row_softmax,
     row_softmax_reference,
@@ -145,7 +146,7 @@ def test_softmax_agrees_with_its_reference(case):
 def test_products_in_blocks_of_torch_agree_with_the_kernel(case):
     pattern, rng = case
     left, right = normal(rng, pattern.shape[0], 5), normal(rng, pattern.shape[1], 5)
-    blocks = edges._products_by_torch(pattern, left, right, block=2)
+    blocks = edges._products_by_torch(pattern.rows, pattern.columns, left, right, block=2)
     torch.testing.assert_close(blocks, products_at(pattern, left, right), atol=1e-5, rtol=1e-5)
 
 
@@ -229,3 +230,29 @@ def test_a_pattern_without_entries_sums_to_nothing():
     out.sum().backward()
     assert out.tolist() == torch.zeros(2, 16).tolist()
     assert not table.grad.any()
+
+
+@pytest.mark.parametrize("width", [1, 3, 16, 200])
+def test_products_of_pairs_are_those_of_the_rows(width):
+    rng = np.random.default_rng(width)
+    # Small whole numbers: sums are exact in any order.
+    table = rng.integers(-3, 4, (9, width)).astype(np.float32)
+    lefts, rights = rng.integers(0, 9, (2, 50)).astype(np.int32)
+    rows = torch.from_numpy(table)
+    found = pair_products(torch.from_numpy(lefts), torch.from_numpy(rights), rows, rows)
+    np.testing.assert_array_equal(found, (table[lefts] * table[rights]).sum(1))
+
+
+@pytest.mark.parametrize("width", [101, 64])
+def test_equal_rows_have_equal_products(width):
+    table = torch.from_numpy(np.random.default_rng(0).standard_normal((6, width)).astype(np.float32))
+    table[4] = table[1]
+    everybody = torch.arange(6)
+    found = [pair_products(everybody, torch.full((6,), row), table, table) for row in (1, 4)]
+    assert torch.equal(*found)
+    assert found[0][4] == found[0][1]
+
+
+def test_no_pairs_have_no_products():
+    nobody = torch.zeros(0, dtype=torch.int64)
+    assert len(pair_products(nobody, nobody, torch.ones(2, 3), torch.ones(2, 3))) == 0

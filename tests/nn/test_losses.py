@@ -174,28 +174,6 @@ def test_half_squared_l2_divides_by_the_planned_batch():
     assert half_squared_l2(one, other, full_size=4).item() == pytest.approx(14 / 8)
 
 
-@pytest.mark.parametrize("cosine", [True, False])
-def test_info_nce_with_counts_and_weights_is_that_of_rows_that_stand_so_often(cosine, monkeypatch):
-    # Blocks of two rows.
-    monkeypatch.setattr(losses, "_BLOCK", 7)
-    monkeypatch.setattr(losses, "_NEAR_BLOCK", 7)
-    generator = torch.Generator().manual_seed(0)
-    left, right = (torch.randn(3, 4, generator=generator, requires_grad=True) for _ in range(2))
-    often = torch.tensor([2, 1, 3])
-    repeated = [table.repeat_interleave(often, 0) for table in (left, right)]
-    expected = plain_info_nce(*repeated, 0.5, torch.arange(6), both_ways=False, cosine=cosine)
-    found = info_nce(
-        left, right, 0.5, weights=often.float(), counts=often.float(), cosine=cosine, reduction="sum"
-    )
-    torch.testing.assert_close(found / 6, expected)
-    for ours, theirs in zip(
-        torch.autograd.grad(found / 6, [left, right]),
-        torch.autograd.grad(expected, [left, right]),
-        strict=True,
-    ):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
-
-
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("cosine", [True, False])
 def test_info_nce_of_pairs_is_that_of_the_rows_written_out(cosine, reduction, monkeypatch):
@@ -219,14 +197,14 @@ def test_info_nce_of_pairs_is_that_of_the_rows_written_out(cosine, reduction, mo
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_info_nce_leaves_out_rows_without_weight_by_hand():
-    # Row 0 faces cosines 1 and 0, the second of them three times: log(e + 3) - 1, twice, over two rows.
-    found = info_nce(
-        torch.eye(2), torch.eye(2), 1.0, weights=torch.tensor([2.0, 0.0]), counts=torch.tensor([1.0, 3.0])
-    )
-    assert found.item() == pytest.approx(math.log(math.e + 3) - 1)
-    with pytest.raises(ValueError, match="count alike"):
-        info_nce(torch.eye(2), torch.eye(2), 1.0, counts=torch.ones(2), both_ways=True)
+def test_info_nce_weighs_pairs_by_hand():
+    # Left row 0 faces cosine 1 once and 0 twice in both of its pairs, weighed 2 and 0; row 1 faces 0 once, 1 twice.
+    place = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1])
+    found = info_nce(torch.eye(2), torch.eye(2), 1.0, pairs=place, weights=torch.tensor([2.0, 0.0, 0.5]))
+    of_first, of_last = math.log(math.e + 2) - 1, math.log(1 + 2 * math.e) - 1
+    assert found.item() == pytest.approx((2 * of_first + 0.5 * of_last) / 3)
+    with pytest.raises(ValueError, match="those of pairs"):
+        info_nce(torch.eye(2), torch.eye(2), 1.0, weights=torch.ones(2))
 
 
 def test_cosine_gap_by_hand():

@@ -25,7 +25,7 @@ def report(
     """Write one self-contained page about runs: measures, tests, training, routing, and explained
     recommendations.
 
-    The page needs no network and no other file. Where a simpler model is not significantly worse than MAGNET,
+    The page needs no network and no other file. Where another model is not significantly worse than MAGNET,
     the page says so and names it.
     """
     from dataclasses import replace

@@ -200,12 +200,12 @@ def duels(pairs: Sequence[tuple[RunRecord, RunRecord]], metric: str) -> list[Due
 
 
 def not_beaten(fought: Sequence[Duel]) -> list[Duel]:
-    """The duels with simpler models that the first did not win: these models are not significantly worse."""
+    """The duels with other models than MAGNET that the first did not win: these models are not significantly worse."""
     return [duel for duel in fought if duel.second_model != OWN_MODEL and duel.verdict != "better"]
 
 
 def warning(fought: Sequence[Duel]) -> str | None:
-    """One sentence that names every simpler model that is not significantly worse; None where there is
+    """One sentence that names every other model than MAGNET that is not significantly worse; None where there is
     none."""
     open_ones = not_beaten(fought)
     if not open_ones:
@@ -222,7 +222,7 @@ def warning(fought: Sequence[Duel]) -> str | None:
         parts.append(
             f"{listed(equal)} {'is' if len(equal) == 1 else 'are'} not significantly worse than {first}"
         )
-    return f"On {metric}, {' and '.join(parts)}: on these data the simpler model may be all you need."
+    return f"On {metric}, {' and '.join(parts)}: on these data {first} may not be needed."
 
 
 def listed(names: Sequence[str]) -> str:

@@ -17,8 +17,8 @@ from alnico.data.interactions import Interactions
 from alnico.graphs.cache import Arrays, GraphCache
 from alnico.graphs.content import BLOCK_BYTES, distinct_rows, nearest_by_blocks, unit_rows
 from alnico.graphs.items import Edges
+from alnico.kernels.edges import pair_products
 from alnico.kernels.nearest import feed_row_lists, spread_lists
-from alnico.kernels.pairs import pair_products
 from alnico.kernels.propagation import csr_from_edges, product
 
 Lists = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -104,7 +104,9 @@ def _interest_edges(train: Interactions, features: ItemFeatures, per_user: int, 
     often = counts.data.astype(np.float32)
     arrays: Arrays = {"rows": rows, "columns": columns}
     for number, modality in enumerate(features.values()):
-        arrays[f"weights_{number}"] = often * pair_products(unit_rows(modality.vectors), rows, columns)
+        table = torch.from_numpy(unit_rows(modality.vectors))
+        products = pair_products(torch.from_numpy(rows), torch.from_numpy(columns), table, table)
+        arrays[f"weights_{number}"] = often * products.numpy()
     return arrays
 
 

@@ -163,17 +163,23 @@ def _softmax_back(bounds, starts, shares, grads, out):
                 out[entry] = shares[entry] * (grads[entry] - mean)
 
 
-def products_at(
-    pattern: Pattern, left: Float[Tensor, "rows width"], right: Float[Tensor, "columns width"]
-) -> Float[Tensor, " entries"]:
-    """<left_r, right_c> at each entry (r, c); not differentiable."""
+def pair_products(
+    rows: Int[Tensor, " pairs"],
+    columns: Int[Tensor, " pairs"],
+    left: Float[Tensor, "rows width"],
+    right: Float[Tensor, "columns width"],
+) -> Float[Tensor, " pairs"]:
+    """<left_r, right_c> for each pair (r, c); not differentiable.
+
+    Every product is summed in the same order: equal rows have equal products.
+    """
     left, right = left.detach().contiguous(), right.detach().contiguous()
     if left.is_cuda:
-        return _products_by_torch(pattern, left, right)
-    width, out = left.shape[1], torch.zeros(len(pattern), dtype=left.dtype)
-    if not len(pattern) or not width:
+        return _products_by_torch(rows, columns, left, right)
+    width, out = left.shape[1], torch.zeros(len(rows), dtype=left.dtype)
+    if not len(rows) or not width:
         return out
-    where = pattern.rows.numpy(), pattern.columns.numpy()
+    where = rows.numpy(), columns.numpy()
     follow_torch()
     if width % N_LANES == 0 and left.dtype == torch.float32:
         flat = left.numpy().reshape(-1), right.numpy().reshape(-1)
@@ -183,9 +189,18 @@ def products_at(
     return out
 
 
-def _products_by_torch(pattern: Pattern, left: Tensor, right: Tensor, block: int = BLOCK) -> Tensor:
-    where = zip(torch.split(pattern.rows, block), torch.split(pattern.columns, block), strict=True)
-    parts = [(left.index_select(0, rows) * right.index_select(0, columns)).sum(1) for rows, columns in where]
+def products_at(
+    pattern: Pattern, left: Float[Tensor, "rows width"], right: Float[Tensor, "columns width"]
+) -> Float[Tensor, " entries"]:
+    """<left_r, right_c> at each entry (r, c); not differentiable."""
+    return pair_products(pattern.rows, pattern.columns, left, right)
+
+
+def _products_by_torch(
+    rows: Tensor, columns: Tensor, left: Tensor, right: Tensor, block: int = BLOCK
+) -> Tensor:
+    where = zip(torch.split(rows, block), torch.split(columns, block), strict=True)
+    parts = [(left.index_select(0, own) * right.index_select(0, other)).sum(1) for own, other in where]
     return torch.cat(parts)
 
 

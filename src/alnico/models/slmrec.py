@@ -109,32 +109,22 @@ class SlmRec(TrainableRecommender):
         nodes = rows.nodes(self.users.num_embeddings)
         final = light_propagate_rows([self.graph] * config.layers, self._table(), nodes)[0]
         users, items = rows.apart(final)
-        # Each item once, with the number of times that it stands among the candidates.
-        counts = torch.bincount(rows.item_place).to(items)
         ranking = info_nce(
-            self.join_users(users).index_select(0, rows.user_place),
+            self.join_users(users),
             self.join_items(items),
             config.temperature,
-            own=rows.item_place,
+            pairs=(rows.user_place, rows.item_place),
             weights=batch.weights,
-            counts=counts,
         )
         if not config.contrast:
             return Step({"softmax": ranking})
+        both = rows.item_place, rows.item_place
         contrasts = [
-            info_nce(
-                one,
-                other,
-                config.contrast_temperature,
-                weights=counts,
-                counts=counts,
-                cosine=False,
-                reduction="sum",
-            )
+            info_nce(one, other, config.contrast_temperature, cosine=False, pairs=both)
             for one, other in self._faces(items)
         ]
         terms = {
-            f"contrast/{name}": config.contrast * contrast / len(batch)
+            f"contrast/{name}": config.contrast * contrast
             for name, contrast in zip(self.names, contrasts, strict=True)
         }
         return Step({"softmax": ranking, **terms})

@@ -35,20 +35,19 @@ def info_nce(
     temperature: float,
     *,
     own: Int[Tensor, " rows"] | None = None,
-    weights: Float[Tensor, " rows"] | None = None,
-    counts: Float[Tensor, " candidates"] | None = None,
     both_ways: bool = False,
     cosine: bool = True,
     reduction: Literal["mean", "sum"] = "mean",
     pairs: tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]] | None = None,
+    weights: Float[Tensor, " pairs"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean (or sum) over rows of -log softmax of cos(left_r, right_r) / temperature among all right rows.
 
-    ``own`` says which right row belongs to each left row; without it the two tables have equal rows. ``weights``
-    multiply the left rows' losses; ``counts`` say how often each right row stands among the candidates. With
+    ``own`` says which right row belongs to each left row; without it the two tables have equal rows. With
     ``both_ways`` the mean of that and of the same with left and right exchanged. Without ``cosine`` products of the
     rows as they are. With ``pairs`` of places the same as for left.index_select(0, pairs[0]) and
-    right.index_select(0, pairs[1]), where rows may stand several times, but each product is computed once.
+    right.index_select(0, pairs[1]), where rows may stand several times, but each product is computed once; ``weights``
+    multiply the pairs' losses.
     Memory is that of the two tables and of a block of products, with ``both_ways`` and a temperature of .05 or more
     one whole table of them.
     Source: van den Oord et al., Representation Learning with Contrastive Predictive Coding, 2018.
@@ -58,18 +57,18 @@ def info_nce(
     left = left / temperature
     # Cosines lie within 1 / temperature of 0: their exponentials below it neither vanish nor overflow.
     highest = 1 / temperature if cosine and temperature >= _LEAST_SAFE else None
-    told = [own, weights, counts]
     if pairs is not None:
-        if both_ways or any(part is not None for part in told):
+        if own is not None or both_ways:
             raise ValueError("pairs say themselves what belongs to what, and go one way")
-        return _info_nce_of_pairs(left, right, pairs, highest, reduction)
+        return _info_nce_of_pairs(left, right, pairs, weights, highest, reduction)
+    if weights is not None:
+        raise ValueError("weights are those of pairs")
     facing = right if own is None else right.index_select(0, own)
-    same = (left * facing).sum() if weights is None else ((left * facing).sum(1) * weights).sum()
+    same = (left * facing).sum()
     if not both_ways:
-        logs = None if counts is None else counts.log()
-        total = _sum_of_logs(left, right, highest, weights, logs) - same
-    elif any(part is not None for part in told):
-        raise ValueError("both ways need rows that face each other one by one and count alike")
+        total = _sum_of_logs(left, right, highest) - same
+    elif own is not None:
+        raise ValueError("both ways need rows that face each other one by one")
     elif highest is not None:
         both: Tensor = _SumOfLogsBothWays.apply(left, right, highest)  # type: ignore[no-untyped-call]
         total = both / 2 - same
@@ -96,15 +95,17 @@ def _info_nce_of_pairs(
     left: Float[Tensor, "rows width"],
     right: Float[Tensor, "candidates width"],
     pairs: tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]],
+    weights: Float[Tensor, " pairs"] | None,
     highest: float | None,
     reduction: Literal["mean", "sum"],
 ) -> Float[Tensor, ""]:
     lefts, rights = pairs
-    same = (left.index_select(0, lefts) * right.index_select(0, rights)).sum()
+    facing = left.index_select(0, lefts) * right.index_select(0, rights)
+    same = facing.sum() if weights is None else (facing.sum(1) * weights).sum()
     # A row that never stands in a pair weighs nothing, on either side.
-    weights = torch.bincount(lefts, minlength=len(left)).to(left.dtype)
+    often = torch.bincount(lefts, weights, len(left)).to(left.dtype)
     logs = torch.bincount(rights, minlength=len(right)).to(right.dtype).log()
-    total = _sum_of_logs(left, right, highest, weights, logs) - same
+    total = _sum_of_logs(left, right, highest, often, logs) - same
     return total if reduction == "sum" else total / len(lefts)
 
 

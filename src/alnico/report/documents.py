@@ -172,11 +172,11 @@ def _comparisons(records: Sequence[RunRecord]) -> list[str]:
     lines += [duel_table(fought).markdown(), ""]
     own = main_run(records)
     if own.model == OWN_MODEL:
-        simpler = [record for record in records if record.model != OWN_MODEL]
+        others = [record for record in records if record.model != OWN_MODEL]
         warned = [
             text
             for metric in COMPARED
-            if (text := warning(duels([(own, other) for other in simpler], metric)))
+            if (text := warning(duels([(own, other) for other in others], metric)))
         ]
         lines += [f"> {text}\n" for text in warned]
     return lines
