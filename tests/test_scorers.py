@@ -76,6 +76,21 @@ def test_lists_are_the_sorted_scores_without_what_was_seen(make, block):
         assert ranking.scores[row, : len(best)].tolist() == table[user, best].tolist()
 
 
+@pytest.mark.parametrize(("n_bytes", "blocks"), [(2 * 4 * N_ITEMS, [2, 2, 1]), (1, [1] * 5), (2**20, [5])])
+def test_tables_of_scores_are_no_larger_than_allowed(monkeypatch, n_bytes, blocks):
+    asked = []
+
+    class Watched(DotScorer):
+        def scores(self, users):
+            asked.append(len(users))
+            return super().scores(users)
+
+    monkeypatch.setattr("alnico.contracts.SCORED_BYTES", n_bytes)
+    scorer = Watched(torch.ones(N_USERS, 2), torch.ones(N_ITEMS, 2))
+    scorer.top(np.arange(5), Seen.nothing(N_USERS), 3)
+    assert asked == blocks
+
+
 @EVERY
 def test_state_gives_the_same_bits_back(make):
     scorer = make()

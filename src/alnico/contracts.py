@@ -25,6 +25,8 @@ from alnico.ranking import Ranking, Seen, as_users, ranking_from_scores, stack
 
 LEAST_WIDTH = 16
 """Nobody is advised to make vectors shorter than this."""
+SCORED_BYTES = 2**23
+"""Largest table of scores that is formed at a time: larger ones are no faster, and leave holes in the heap."""
 
 
 class ModelConfig(BaseModel, frozen=True, extra="forbid"):
@@ -124,11 +126,14 @@ class Scorer(ABC):
         unique, row = torch.unique(users, return_inverse=True)
         return self.scores(unique)[row, items]
 
-    def top(self, users: NDArray[np.int64], seen: Seen, k: int, block: int = 1024) -> Ranking:
+    def top(self, users: NDArray[np.int64], seen: Seen, k: int, block: int | None = None) -> Ranking:
         """The k best items of each user, without those that ``seen`` lists under the user's number.
 
-        ``block`` users are scored at a time, so memory is block * items * 4 bytes.
+        ``block`` users are scored at a time, so memory is block * items * 4 bytes; by default as many as fit into
+        ``SCORED_BYTES``.
         """
+        if block is None:
+            block = max(1, SCORED_BYTES // (4 * max(self.n_items, 1)))
         parts = []
         for start in range(0, len(users), block):
             some = users[start : start + block]

@@ -236,12 +236,12 @@ class MagnetScorer(ExplainingScorer):
         return routed_scores(self._user_side(users), self._routing(users), self._routed_items)
 
     @torch.no_grad()
-    def top(self, users: NDArray[np.int64], seen: Seen, k: int, block: int = 1024) -> Ranking:
+    def top(self, users: NDArray[np.int64], seen: Seen, k: int, block: int | None = None) -> Ranking:
         """The k best items of each user, as ``Scorer.top`` has it; no table of scores is formed.
 
-        ``block`` users' vectors are made at a time, so memory is block * experts * width * 4 bytes.
+        ``block`` users' vectors are made at a time, 1,024 by default, so memory is block * experts * width * 4 bytes.
         """
-        parts = []
+        parts, block = [], block or 1024
         for start in range(0, len(users), block):
             some = users[start : start + block]
             rows, own = as_users(some, self.device), seen.rows(some)
