@@ -18,7 +18,7 @@ from alnico.training.batches import BatchSource
 from alnico.training.checkpoint import load_scorer_state, model_weights
 from alnico.training.history import read_rows
 from alnico.training.plan import TrainPlan
-from alnico.training.trainer import Desk, Interrupted, Silent, fit
+from alnico.training.trainer import Desk, Interrupted, Silent, fit, on_signal
 
 CPU = torch.device("cpu")
 WORLD = worlds.scattered()
@@ -278,6 +278,15 @@ def test_a_signal_in_the_last_batch_lets_the_epoch_end_and_stops_before_the_next
     with pytest.raises(Interrupted, match="stopped in epoch 2"):
         run(Slope(), TrainPlan(), scripted(1, 2), desk=Desk(tmp_path), watcher=SendsSignal(signal.SIGINT, 1))
     assert [row["epoch"] for row in read_rows(tmp_path / "history.jsonl")] == [1]
+
+
+def test_a_signal_reaches_whoever_reacts_around():
+    told = []
+    with on_signal(lambda: told.append("outer")):
+        with on_signal(lambda: told.append("inner")):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert told == ["inner", "outer", "outer"]
 
 
 class HasSeenEnough(Silent):

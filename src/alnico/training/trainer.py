@@ -302,18 +302,32 @@ def _optimiser(model: TrainableRecommender, plan: TrainPlan) -> Adam:
 
 @contextmanager
 def on_signal(react: Callable[[], None]) -> Iterator[None]:
-    """Call ``react`` instead of dying on SIGINT and SIGTERM; only the main thread can arrange that."""
+    """Call ``react`` instead of dying on SIGINT and SIGTERM, and then whoever reacted to them around this.
+
+    Only the main thread can arrange that.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        react()
-
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    handler = _Handler(react, before[signal.SIGINT])
+    for number in numbers:
+        signal.signal(number, handler)
     try:
         yield
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+class _Handler:
+    """Reacts to a signal; one within another passes it on, because what is around has to end as well."""
+
+    def __init__(self, react: Callable[[], None], outer: object) -> None:
+        self.react, self.outer = react, outer
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.react()
+        if isinstance(self.outer, _Handler):
+            self.outer(number, frame)
