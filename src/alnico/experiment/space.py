@@ -25,11 +25,13 @@ from alnico.experiment.spec import RunSpec, changed, put, read_settings, read_sp
 
 MOST_POINTS = 10_000
 """A grid beyond this is a slip."""
+SEARCHED = ("model", "training")
+"""Groups of settings that a search may change."""
 FIXED = {
     "model.name": "compare models by searching each for itself",
     "training.metric": "say metric = ... at the top of the search",
 }
-"""Settings below model and training that a search may not touch, and what to do instead."""
+"""Settings of these groups that it may not change all the same, and what to do instead."""
 
 Point = Mapping[str, Any]
 """Values by setting, each named as ``--set`` names it: ``{"training.learning_rate": 1e-3}``."""
@@ -203,17 +205,18 @@ class SpaceFile(BaseModel, frozen=True, extra="forbid"):
     """What a search file may say."""
 
     base: str | Mapping[str, Any]
-    """A run's settings: their file, in which ``{dataset}`` stands for ``--dataset``, or the settings themselves."""
+    """A run's settings: their file, or the settings themselves. ``{dataset}`` in the path of either, file or data, is
+    what ``--dataset`` says."""
     metric: str | None = None
     """The validation metric that chooses epochs and trials; by default the base's ``training.metric``."""
     trials: PositiveInt | None = None
     """Most trials to train in all."""
-    joint: Joint | None = None
-    """One stage over ``space``."""
-    space: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    joint: Mapping[str, Any] | None = None
+    """One stage over ``space``; see ``Joint``."""
+    space: Mapping[str, Any] = Field(default_factory=dict)
     """Values by setting, of ``joint``."""
     stage: tuple[Mapping[str, Any], ...] = ()
-    """Stages, in order."""
+    """Stages, in order; see ``Stage``."""
     pruning: Pruning = Field(default_factory=Pruning)
     """When trials are given up early."""
 
@@ -270,8 +273,8 @@ def load_search(
 ) -> Search:
     """The search that a TOML or JSON file describes, with ``key.sub=value`` changes to its base.
 
-    ``dataset`` replaces ``{dataset}`` in the base's path, which is meant from where the command runs; ``trials`` wins
-    over the file. Every setting and every listed value is tried on the base. Raises ConfigError for anything that no
+    ``dataset`` replaces ``{dataset}`` in the base; paths are meant from where the command runs. ``trials`` wins over
+    the file. Every setting and every listed value is tried on the base. Raises ConfigError for anything that no
     run could be asked for, naming the setting.
     """
     said = validated(SpaceFile, read_table(path, "search file"), "")
@@ -287,37 +290,33 @@ def load_search(
 
 
 def _base(base: str | Mapping[str, Any], dataset: str | None) -> dict[str, Any]:
-    named = isinstance(base, str) and "{dataset}" in base
+    path = base if isinstance(base, str) else str(base.get("dataset", ""))
+    named = "{dataset}" in path
     if named and dataset is None:
-        raise ConfigError(f"the search starts from {base}; say which with --dataset NAME")
+        raise ConfigError(f"the search starts from {path}; say which with --dataset NAME")
     if dataset is not None and not named:
         raise ConfigError(
             f"--dataset {dataset} fits only a base with {{dataset}} in its path; change the data with --set dataset=..."
         )
+    path = path.replace("{dataset}", dataset or "")
     if isinstance(base, str):
-        return read_settings(Path(base.replace("{dataset}", dataset or "")))
-    return dict(base)
+        return read_settings(Path(path))
+    return {**base, "dataset": path} if path else dict(base)
 
 
 def _stages(said: SpaceFile, trials: int | None) -> tuple[Stage, ...]:
-    if (said.joint is None) == (not said.stage) or (said.joint is None) != (not said.space):
+    found = [name for name in ("joint", "space", "stage") if name in said.model_fields_set]
+    if found not in (["joint", "space"], ["stage"]):
         raise ConfigError(
             "a search is either [joint] with a [space], or [[stage]] tables with a space each; found "
-            + (
-                ", ".join(f"[{name}]" for name in ("joint", "space", "stage") if getattr(said, name))
-                or "none"
-            )
+            + (", ".join(f"[{name}]" for name in found) or "none")
         )
     if said.joint is not None:
+        joint = validated(Joint, said.joint, "joint")
         entries = _entries(said.space, "space")
+        limit = None if joint.sampler == "grid" else trials
         return (
-            Stage(
-                name="joint",
-                search=said.joint.sampler,
-                space=entries,
-                trials=None if said.joint.sampler == "grid" else trials,
-                startup=said.joint.startup,
-            ),
+            Stage(name="joint", search=joint.sampler, space=entries, trials=limit, startup=joint.startup),
         )
     stages = []
     for number, table in enumerate(said.stage, start=1):
@@ -342,12 +341,12 @@ def _stages(said: SpaceFile, trials: int | None) -> tuple[Stage, ...]:
 def _entries(space: Mapping[str, Any], where: str) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for name, table in space.items():
-        if not isinstance(table, Mapping):
+        if not isinstance(table, Mapping) or name in SEARCHED:
             raise ConfigError(
-                f'{where}: "{name}" needs {{ choices = [...] }} or {{ low = ..., high = ... }}; found {table!r}. '
-                'A setting\'s name goes in quotes: "model.width"'
+                f'{where}: a setting is searched as "model.width" = {{ choices = [32, 64] }} or "model.width" = '
+                f"{{ low = 32, high = 64 }}, its name in quotes; found {name} = {table!r}"
             )
-        kind: type[Entry] = Choices if "choices" in table else Range
+        kind: type[Entry] = Range if "low" in table or "high" in table else Choices
         entries[name] = validated(kind, table, f'{where}."{name}"')
     return entries
 
@@ -357,7 +356,7 @@ def _check(search: Search, stage: Stage) -> None:
         group = name.split(".")[0]
         if name in FIXED:
             raise ConfigError(f"a search may not change {name}; {FIXED[name]}")
-        if group in RunSpec.model_fields and group not in ("model", "training"):
+        if group in RunSpec.model_fields and group not in SEARCHED:
             raise ConfigError(
                 f"a search may not change {name}: trials could not be compared; it may change model.* and training.*"
             )
