@@ -162,8 +162,8 @@ def test_being_asked_to_stop_is_one_sentence(
 
 def test_killed_process_loses_no_finished_trial(board: Path, tmp_path: Path) -> None:
     drawn = {
-        "trials": 4,
-        "joint": {"sampler": "tpe", "startup": 2},
+        "trials": 3,
+        "joint": {"sampler": "tpe", "startup": 1},
         "space": {RATE: {"low": 1e-3, "high": 0.1, "log": True}},
         "pruning": {"rule": "none"},
     }
@@ -173,19 +173,19 @@ def test_killed_process_loses_no_finished_trial(board: Path, tmp_path: Path) -> 
     command = [sys.executable, "-m", "alnico.cli.main", "tune", str(space), "--to", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(2)]
+        line = process.stdout.readline()
         process.kill()
         _, complaint = process.communicate()
-    assert [line[:9] for line in lines] == ["trial   1", "trial   2"], complaint
+    assert line.startswith("trial   1"), complaint
     assert process.returncode == -signal.SIGKILL
     search = load_search(space)
     done, quiet = tune(search, folder), tune(search, tmp_path / "quiet")
     assert [(trial.settings, trial.value) for trial in done.trials if trial.is_over] == [
         (trial.settings, trial.value) for trial in quiet.trials
     ]
-    # The third trial was under way, or a little more on a busy machine.
-    assert {trial.place for trial in done.trials if trial.outcome == "lost"} <= {2, 3}
-    assert done.spent["trials"] == 4
+    # The second trial was under way, or the third on a busy machine.
+    assert {trial.place for trial in done.trials if trial.outcome == "lost"} <= {1, 2}
+    assert done.spent["trials"] == 3
 
 
 # -- how a search looks --------------------------------------------------------------------------------

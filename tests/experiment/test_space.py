@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alnico.errors import ConfigError
@@ -152,6 +152,7 @@ def test_two_stages_need_two_names(tmp_path: Path) -> None:
         read(tmp_path, BASE + 2 * stage)
 
 
+@settings(max_examples=30)
 @given(low=st.integers(-50, 50), span=st.integers(1, 60), step=st.integers(1, 9))
 def test_range_with_a_step_lists_what_it_holds(low: int, span: int, step: int) -> None:
     whole = Range(low=low, high=low + span, step=step)

@@ -94,8 +94,9 @@ class Bench:
 
 
 def question_of(spec: RunSpec) -> str:
-    """The settings as text, defaults filled in: equal texts are equal trainings on one machine."""
-    return json.dumps(finite(spec.resolved()), sort_keys=True)
+    """The settings as text, defaults filled in: on the same data and machine, equal texts are equal trainings."""
+    settings = {key: value for key, value in spec.resolved().items() if key != "dataset"}
+    return json.dumps(finite(settings), sort_keys=True)
 
 
 def open_bench(search: Search) -> Bench:

@@ -8,7 +8,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -122,10 +122,21 @@ def tune(
         with open_store(folder / STORE, search) as store:
             store.abandon()
             desk = _Desk(folder, search, store, seconds, spent_before, watching)
-            if workers == 1:
-                return desk.go(OwnHands(bench, store, watching))
-            with hired(workers, folder / STORE, store, search, watching) as crew:
-                return desk.go(crew)
+            own = nullcontext(OwnHands(bench, store, watching))
+            finished = ""
+            try:
+                with (
+                    own if workers == 1 else hired(workers, folder / STORE, store, search, watching) as hands
+                ):
+                    finished = desk.search_with(hands)
+            except Interrupted as stop:
+                n_over = sum(trial.is_over for trial in store.trials())
+                raise Interrupted(
+                    f"the search was stopped; {n_over} trials are kept in {folder}, the same command goes on"
+                ) from stop
+            finally:
+                done = desk.write(finished, store.trials())
+            return done
 
 
 def train_winner(done: Tuned, watcher: Watcher | None = None) -> Run:
@@ -162,21 +173,8 @@ class _Desk:
         self.told = {trial.number for trial in there}
         watcher.found(there)
 
-    def go(self, hands: Hands) -> Tuned:
-        """Search to the end."""
-        try:
-            finished = self._stages(hands)
-        except Interrupted as stop:
-            n_over = sum(trial.is_over for trial in self._write("").trials)
-            raise Interrupted(
-                f"the search was stopped; {n_over} trials are kept in {self.folder}, the same command goes on"
-            ) from stop
-        except BaseException:
-            self._write("")
-            raise
-        return self._write(finished)
-
-    def _stages(self, hands: Hands) -> str:
+    def search_with(self, hands: Hands) -> str:
+        """Have trials made until the search is over; returns why it is."""
         for stage in range(len(self.search.stages)):
             for sweep in range(len(self.search.stages[stage].sweeps)):
                 if reason := self._sweep(hands, stage, sweep):
@@ -212,7 +210,7 @@ class _Desk:
             self.told.add(trial.number)
             self.watcher.ended(trial, best_of(trials))
         if new:
-            self._write("", trials)
+            self.write("", trials)
         return trials
 
     def _next_place(self, stage: int, sweep: int, trials: list[Trial], hands: Hands) -> int | None:
@@ -237,8 +235,8 @@ class _Desk:
     def _left(self) -> float | None:
         return None if self.seconds is None else self.seconds - self._wall_seconds()
 
-    def _write(self, finished: str, trials: list[Trial] | None = None) -> Tuned:
-        trials = self.store.trials() if trials is None else trials
+    def write(self, finished: str, trials: list[Trial]) -> Tuned:
+        """Write down how the search stands."""
         done = Tuned(self.folder, self.search, trials, finished, self._wall_seconds())
         record = {
             **read_json(self.folder / RECORD),
