@@ -17,7 +17,7 @@ from alnico.data.dataset import Dataset
 from alnico.data.split import Split
 from alnico.data.splitting import SplitRecipe
 from alnico.data.splitting import split as split_dataset
-from alnico.errors import ConfigError, DataError, StorageError
+from alnico.errors import AlnicoError, ConfigError, DataError, StorageError
 from alnico.experiment import bench as benches
 from alnico.experiment.bench import Unwatched
 from alnico.experiment.run import run
@@ -193,8 +193,9 @@ def test_settings_that_the_model_refuses_are_an_outcome(tastes: Path, tmp_path: 
 def test_refusal_of_the_first_trial_ends_the_search(tastes: Path, tmp_path: Path) -> None:
     choices = {"model.modalities": {"choices": [["smell"]]}, "model.source": {"choices": ["content"]}}
     space = searches.search(tmp_path, {"joint": {"sampler": "grid"}, "space": choices}, searches.KNN, tastes)
-    with pytest.raises(DataError, match="'smell'"):
-        tune(space, tmp_path / "search")
+    for _ in range(2):
+        with pytest.raises(DataError, match="'smell'"):
+            tune(space, tmp_path / "search")
 
 
 # -- budgets -----------------------------------------------------------------------------------------
@@ -532,3 +533,24 @@ def test_what_a_dead_worker_was_at_is_made_again(board: Path, tmp_path: Path) ->
     assert multiprocessing.active_children() == []
     assert "running" not in (folder / "trials.csv").read_text()
     assert sorted(by_place(tune(space, folder))) == [0, 1, 2, 3]
+
+
+class KillsThemAll(Unwatched):
+    """Kills every worker as soon as one of them gets anywhere."""
+
+    def epoch(self, number: int, value: float | None, progress: Progress) -> None:
+        """Kill."""
+        for child in multiprocessing.active_children():
+            os.kill(child.pid or 0, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_workers_that_die_before_anything_is_measured_end_the_search(board: Path, tmp_path: Path) -> None:
+    base = {**searches.BPR, "training": {**searches.BPR["training"], "epochs": 300, "patience": 300}}
+    space = searches.search(tmp_path, {**drawn("random", 4), "pruning": NO_PRUNING}, base, board)
+    with pytest.raises(
+        AlnicoError, match=r"2 worker processes died of the same trial, .* exit code -9, .* fewer"
+    ):
+        tune(space, tmp_path / "search", workers=2, watcher=KillsThemAll())
+    assert multiprocessing.active_children() == []
+    assert len(tune(space, tmp_path / "search").trials) > 4

@@ -175,9 +175,10 @@ def make_trial(bench: Bench, store: TrialStore, task: Task, watcher: SearchWatch
         end("diverged", question=question, note=str(problem))
     except (ConfigError, DataError, UnsupportedError) as problem:
         # The data were read and split without complaint, so it is the settings that do not suit them.
-        end("refused", question=question, note=str(problem))
         if not any(trial.is_measured for trial in store.trials()):
+            end("stopped", question=question, note=str(problem))
             raise
+        end("refused", question=question, note=str(problem))
     except Interrupted:
         end("stopped", reporter.progress.best_value, question=question, note="asked to stop")
         raise

@@ -138,8 +138,9 @@ class Crew:
         position = (task.stage, task.sweep, task.place)
         self.deaths[position] += 1
         for_good = self.deaths[position] >= LIVES
-        self.store.abandon(task.number, for_good=for_good)
-        if for_good and not any(trial.is_measured for trial in self.store.trials()):
+        hopeless = for_good and not any(trial.is_measured for trial in self.store.trials())
+        self.store.abandon(task.number, for_good=for_good and not hopeless)
+        if hopeless:
             raise AlnicoError(
                 f"{LIVES} worker processes died of the same trial, the last with exit code {code}, and nothing was "
                 "measured yet; they may lack memory, try fewer --workers"
