@@ -198,6 +198,27 @@ def test_refusal_of_the_first_trial_ends_the_search(tastes: Path, tmp_path: Path
             tune(space, tmp_path / "search")
 
 
+def test_settings_of_a_trial_that_was_given_up_are_not_the_best_by_being_asked_again(
+    board: Path, tmp_path: Path
+) -> None:
+    both = {RATE: {"choices": [0.05, 1e-9]}, "training.learning_rate_decay": {"choices": [1.0]}}
+    space = {
+        "stage": [
+            {"name": "first", "search": "grid", "space": {RATE: both[RATE]}},
+            {"name": "again", "search": "grid", "space": both},
+        ],
+        "pruning": {"warm_up": 3, "startup": 1},
+    }
+    done = tune(searches.search(tmp_path, space, searches.BPR, board), tmp_path / "search")
+    assert [(trial.outcome, trial.value is None, trial.note[:7]) for trial in done.trials] == [
+        ("complete", False, "all epo"),
+        ("pruned", False, "given u"),
+        ("known", False, "trial 1"),
+        ("known", True, "trial 2"),
+    ]
+    assert done.best is done.trials[0]
+
+
 # -- budgets -----------------------------------------------------------------------------------------
 
 

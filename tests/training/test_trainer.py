@@ -309,6 +309,13 @@ def test_a_watcher_ends_training_after_an_epoch_with_its_reason(tmp_path):
     assert again.progress == fitted.progress
 
 
+def test_a_watcher_waits_for_the_first_validation():
+    plan = TrainPlan(epochs=9, validate_every=3)
+    fitted = run(Slope(), plan, scripted(1), watcher=HasSeenEnough(2))
+    assert (fitted.progress.epoch, fitted.progress.finished) == (3, "seen enough")
+    assert height(fitted.scorer) == pytest.approx(-3e-3, rel=1e-4)
+
+
 def test_training_that_was_over_anyway_keeps_its_own_reason():
     fitted = run(Slope(), TrainPlan(epochs=2), scripted(1, 2), watcher=HasSeenEnough(2))
     assert fitted.progress.finished == "all epochs done"

@@ -163,7 +163,7 @@ def make_trial(bench: Bench, store: TrialStore, task: Task, watcher: SearchWatch
         if twin is not None:
             end(
                 "known",
-                twin.value,
+                twin.value if twin.is_measured else None,
                 best_epoch=twin.best_epoch,
                 question=question,
                 note=f"trial {twin.number}",

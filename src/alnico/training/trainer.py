@@ -109,7 +109,7 @@ def fit(
     ``validate`` gives metric values by name for a scorer; ``plan.metric`` chooses among them. A model without
     parameters is finished at once. With a desk that has a folder, each epoch ends with an atomic checkpoint, and
     ``resume`` goes on from it to the same bits on the CPU at the same thread count. A ``watcher`` may end training
-    after any epoch; its reason is then why training finished.
+    after any epoch from the first validated one on; its reason is then why training finished.
 
     Raises DivergedError when a loss term is not finite, Interrupted on Ctrl-C or SIGTERM (the last whole epoch
     is saved).
@@ -209,7 +209,8 @@ class _Loop:
         self.epochs.flush()
         self._save()
         reason = self.watcher.epoch(row, self.progress)
-        if reason and not self.progress.finished:
+        # Before the first validation there is no model to end with.
+        if reason and not self.progress.finished and self.progress.best_value is not None:
             self.progress = replace(self.progress, finished=reason)
             self._save()
 
