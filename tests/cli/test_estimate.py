@@ -133,7 +133,7 @@ def test_quantities_are_read_with_and_without_units() -> None:
     assert read_quantity("4GB", BYTES, "--budget-memory") == 4 * 2**30
     assert read_quantity("1.5 mb", BYTES, "--budget-memory") == 1.5 * 2**20
     assert read_quantity("90", SECONDS, "--budget-time") == 90
-    assert read_quantity("2min", SECONDS, "--budget-time") == 120
+    assert read_quantity("2min", SECONDS, "--budget-time") == read_quantity("2m", SECONDS, "--time") == 120
     with pytest.raises(ConfigError, match="found '4XB'"):
         read_quantity("4XB", BYTES, "--budget-memory")
 

@@ -1,17 +1,25 @@
 """Settings of a run: read strictly, and every slip is named with the nearest thing that exists."""
 
 import json
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from alnico.data.splitting import Random
 from alnico.errors import ConfigError
-from alnico.experiment.spec import load_spec, read_model, read_spec
+from alnico.experiment.spec import changed, load_spec, read_model, read_spec, settings_toml
 from alnico.models.magnet.config import MagnetConfig
 from finished_runs import Finished
 
-PLAIN = {"dataset": "data/toy", "model": {"name": "bpr_mf", "width": 8}, "training": {"epochs": 3}}
+PLAIN: dict[str, Any] = {
+    "dataset": "data/toy",
+    "model": {"name": "bpr_mf", "width": 8},
+    "training": {"epochs": 3},
+}
 
 
 def toml(folder: Path, text: str) -> Path:
@@ -155,3 +163,32 @@ def test_group_that_a_record_left_to_its_default_can_be_set(tmp_path: Path) -> N
     record.write_text(json.dumps({"spec": read_spec(PLAIN).resolved()}))
     assert json.loads(record.read_text())["spec"]["split"] is None
     assert load_spec(record, ["split.rule=random", "split.seed=4"]).split == Random(seed=4)
+
+
+VALUES = st.recursive(
+    st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.text(), VALUES | st.none(), max_size=5))
+def test_settings_written_as_toml_are_read_back(plain: dict[str, Any]) -> None:
+    said = {key: value for key, value in plain.items() if value is not None}
+    assert tomllib.loads(settings_toml(plain)) == said
+
+
+def test_toml_of_settings_is_for_people_and_leaves_out_what_it_cannot_say() -> None:
+    plain = {"split": None, "seed": 3, "model": {"name": "bpr_mf", "cap": None, "rates": {"a b": 1e-05}}}
+    assert settings_toml(plain) == ('seed = 3\n\n[model]\nname = "bpr_mf"\nrates = { "a b" = 1e-05 }\n')
+
+
+def test_changes_leave_the_settings_they_change_alone() -> None:
+    more = changed(PLAIN, ["model.width=9", "training.metric=ndcg@20"])
+    assert (more["model"]["width"], more["training"]["metric"]) == (9, "ndcg@20")
+    assert PLAIN == {
+        "dataset": "data/toy",
+        "model": {"name": "bpr_mf", "width": 8},
+        "training": {"epochs": 3},
+    }

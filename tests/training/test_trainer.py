@@ -18,7 +18,7 @@ from alnico.training.batches import BatchSource
 from alnico.training.checkpoint import load_scorer_state, model_weights
 from alnico.training.history import read_rows
 from alnico.training.plan import TrainPlan
-from alnico.training.trainer import Desk, Interrupted, Silent, fit
+from alnico.training.trainer import Desk, Interrupted, Silent, fit, on_signal
 
 CPU = torch.device("cpu")
 WORLD = worlds.scattered()
@@ -278,3 +278,44 @@ def test_a_signal_in_the_last_batch_lets_the_epoch_end_and_stops_before_the_next
     with pytest.raises(Interrupted, match="stopped in epoch 2"):
         run(Slope(), TrainPlan(), scripted(1, 2), desk=Desk(tmp_path), watcher=SendsSignal(signal.SIGINT, 1))
     assert [row["epoch"] for row in read_rows(tmp_path / "history.jsonl")] == [1]
+
+
+def test_a_signal_reaches_whoever_reacts_around():
+    told = []
+    with on_signal(lambda: told.append("outer")):
+        with on_signal(lambda: told.append("inner")):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert told == ["inner", "outer", "outer"]
+
+
+class HasSeenEnough(Silent):
+    """Asks for the end after an epoch, and again after any later one."""
+
+    def __init__(self, epoch):
+        self.at = epoch
+
+    def epoch(self, row, progress):
+        return "seen enough" if row["epoch"] >= self.at else None
+
+
+def test_a_watcher_ends_training_after_an_epoch_with_its_reason(tmp_path):
+    fitted = run(Slope(), TrainPlan(), scripted(1, 3, 2), desk=Desk(tmp_path), watcher=HasSeenEnough(3))
+    assert (fitted.progress.epoch, fitted.progress.finished) == (3, "seen enough")
+    # It ends as training by its own rules does: with the best epoch's model, and for good.
+    assert (fitted.progress.best_epoch, fitted.progress.best_value) == (2, 3)
+    assert height(fitted.scorer) == pytest.approx(-2e-3, rel=1e-4)
+    again = run(Slope(), TrainPlan(), scripted(), desk=Desk(tmp_path), resume=True)
+    assert again.progress == fitted.progress
+
+
+def test_a_watcher_waits_for_the_first_validation():
+    plan = TrainPlan(epochs=9, validate_every=3)
+    fitted = run(Slope(), plan, scripted(1), watcher=HasSeenEnough(2))
+    assert (fitted.progress.epoch, fitted.progress.finished) == (3, "seen enough")
+    assert height(fitted.scorer) == pytest.approx(-3e-3, rel=1e-4)
+
+
+def test_training_that_was_over_anyway_keeps_its_own_reason():
+    fitted = run(Slope(), TrainPlan(epochs=2), scripted(1, 2), watcher=HasSeenEnough(2))
+    assert fitted.progress.finished == "all epochs done"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from alnico.experiment.estimate import Estimate, Forecast
 
 BYTES = {"": 1, "B": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40}
-SECONDS = {"": 1, "S": 1, "MS": 0.001, "MIN": 60, "H": 3600}
+SECONDS = {"": 1, "S": 1, "MS": 0.001, "M": 60, "MIN": 60, "H": 3600}
 
 
 def estimate(
@@ -71,7 +71,11 @@ def read_quantity(text: str, units: Mapping[str, float], option: str) -> float:
 
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     if found is None or found[2].upper() not in units or not float(found[1]):
-        examples = {"--budget-memory": "500MB or 4GB", "--budget-time": "30s or 2min"}
+        examples = {
+            "--budget-memory": "500MB or 4GB",
+            "--budget-time": "30s or 2min",
+            "--time": "30min or 2h",
+        }
         raise ConfigError(
             f"{option} expects a number above 0 with a unit, for example {examples[option]}; found {text!r}"
         )

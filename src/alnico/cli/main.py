@@ -43,6 +43,7 @@ VERBS = {
         "alnico.cli.estimate:estimate", "Say what memory and time a run will need, and what fits."
     ),
     "train": Verb("alnico.cli.train:train", "Train one model as a file says, and test it once."),
+    "tune": Verb("alnico.cli.tune:tune", "Search for settings, by validation only."),
     "evaluate": Verb("alnico.cli.evaluate:evaluate", "Show the measures of a run: overall and by group."),
     "compare": Verb("alnico.cli.compare:compare", "Compare two runs user by user, with tests and intervals."),
     "recommend": Verb("alnico.cli.recommend:recommend", "List the best items for a user."),

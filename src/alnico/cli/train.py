@@ -1,12 +1,15 @@
 """`alnico train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alnico.cli.output import number, print_json, print_table
 from alnico.cli.progress import watching
+
+if TYPE_CHECKING:
+    from alnico.experiment.folder import Run
 
 
 def train(
@@ -56,6 +59,11 @@ def train(
     if json:
         print_json({"run": str(done.folder), **done.result})
         return
+    tell_run(done)
+
+
+def tell_run(done: "Run") -> None:
+    """Print what a finished run measured, and what comes next."""
     result = done.result
     names = [name for name in ("recall@10", "recall@20", "ndcg@10", "ndcg@20") if name in result["test"]]
     print_table(

@@ -75,7 +75,7 @@ def run(
     device = device_of(spec.device)
     dataset = open_for(spec)
     split = split_dataset(dataset, spec.split or default_recipe(dataset))
-    model = _build(spec, dataset, split)
+    model = build_model(spec, dataset, split.train)
     check_parts(split, isinstance(model, TrainableRecommender))
     if isinstance(model, TrainableRecommender):
         check_rates(model, spec.training)
@@ -95,7 +95,7 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
     if begun.is_tested:
         return begun
     spec = begun.spec
-    model = _build(spec, begun.dataset, begun.split)
+    model = build_model(spec, begun.dataset, begun.split.train)
     if begun.record["warm_start"] and not Desk(begun.folder).has_checkpoint:
         # Killed before anything was saved: what it was to start from has to be fetched again.
         _adopt(model, open_run(begun.record["warm_start"]), begun.dataset)
@@ -117,11 +117,8 @@ def device_of(name: str) -> torch.device:
 
 def check_parts(split: Split, trainable: bool) -> None:
     """Raise DataError if nothing is left to choose the best epoch by, or nothing to test on."""
-    if trainable and not len(split.valid):
-        raise DataError(
-            "the split leaves no validation interactions, by which training chooses its best epoch; "
-            "raise split.valid or choose another split.rule"
-        )
+    if trainable:
+        check_validation(split.valid)
     if not len(split.test):
         raise DataError(
             "the split leaves no test interactions; every user may have too few for this rule, choose another "
@@ -129,10 +126,46 @@ def check_parts(split: Split, trainable: bool) -> None:
         )
 
 
-def _build(spec: RunSpec, dataset: Dataset, split: Split) -> Recommender:
+def check_validation(valid: Targets) -> None:
+    """Raise DataError if there is nothing to choose the best epoch by."""
+    if not len(valid):
+        raise DataError(
+            "the split leaves no validation interactions, by which training chooses its best epoch; "
+            "raise split.valid or choose another split.rule"
+        )
+
+
+def build_model(spec: RunSpec, dataset: Dataset, train: Interactions) -> Recommender:
+    """The model that ``spec`` describes, untrained, over this training part."""
     cache = Path(spec.dataset) / "cache" if is_data_folder(Path(spec.dataset)) else None
-    data = TrainingData(split.train, dataset.features, dataset.neighbours, GraphCache(cache))
+    data = TrainingData(train, dataset.features, dataset.neighbours, GraphCache(cache))
     return model_class(spec.model_name).build(spec.model_config_record(), data, rng(spec.seed, "model"))
+
+
+def train_model(
+    spec: RunSpec,
+    model: Recommender,
+    train: Interactions,
+    valid: Targets,
+    *,
+    device: torch.device,
+    desk: Desk | None = None,
+    watcher: Watcher | None = None,
+    resume: bool = False,
+) -> Fitted:
+    """Train as ``spec`` says, the best epoch chosen on ``valid``; nothing here is ever tested."""
+    trainable = isinstance(model, TrainableRecommender)
+    return fit(
+        model,
+        BatchSource(train, spec.training.batch_size) if trainable else None,
+        validation(spec.evaluation.metrics, train, valid),
+        spec.training,
+        seed=spec.seed,
+        device=device,
+        desk=desk,
+        watcher=watcher,
+        resume=resume,
+    )
 
 
 def _adopt(model: Recommender, old: Run, dataset: Dataset) -> None:
@@ -160,24 +193,11 @@ def _finish(
     *,
     resume: bool,
 ) -> Run:
-    batches = (
-        BatchSource(split.train, spec.training.batch_size)
-        if isinstance(model, TrainableRecommender)
-        else None
-    )
     desk = Desk(folder, _settings_hash(spec, dataset, split))
-    validate = validation(spec.evaluation.metrics, split.train, split.valid)
-    fitted = fit(
-        model,
-        batches,
-        validate,
-        spec.training,
-        seed=spec.seed,
-        device=device,
-        desk=desk,
-        watcher=watcher,
-        resume=resume,
+    fitted = train_model(
+        spec, model, split.train, split.valid, device=device, desk=desk, watcher=watcher, resume=resume
     )
+    validate = validation(spec.evaluation.metrics, split.train, split.valid)
     _test_once(spec, folder, split, restore(fitted.scorer).to(device), fitted, validate)
     return open_run(folder)
 

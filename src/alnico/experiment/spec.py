@@ -1,8 +1,10 @@
 """What a run is asked to do: a strict, small file."""
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -124,35 +126,52 @@ def load_spec(path: Path | None, changes: Sequence[str] = (), **given: Any) -> R
     ``given`` are whole top-level values that win over the file (None means not given). Values of changes are
     read as TOML where possible, else as text. A relative data path is meant from where the command runs.
     """
-    settings: dict[str, Any] = _read_file(path) if path is not None else {}
+    settings: dict[str, Any] = read_settings(path) if path is not None else {}
     settings.update({key: value for key, value in given.items() if value is not None})
     for change in changes:
         _apply(settings, change)
     return read_spec(settings)
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """The plain settings in a TOML or JSON file, a run's run.json included. Raises ConfigError if it holds none."""
+    content = read_table(path, "settings file")
+    # A finished run's own record can be asked for again.
+    return dict(content["spec"]) if "spec" in content else content
+
+
+def read_table(path: Path, what: str) -> dict[str, Any]:
+    """The table in a TOML or JSON file. Raises ConfigError, calling the file ``what``, if it holds none."""
     try:
         raw = path.read_bytes()
     except OSError as problem:
-        raise ConfigError(f"cannot read the settings file {path}: {problem.strerror}") from problem
+        raise ConfigError(f"cannot read the {what} {path}: {problem.strerror}") from problem
     try:
         text = raw.decode()
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except ValueError as problem:
         kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise ConfigError(f"the settings file {path} is not valid {kind}: {problem}") from problem
+        raise ConfigError(f"the {what} {path} is not valid {kind}: {problem}") from problem
     if not isinstance(content, dict):
-        raise ConfigError(f"the settings file {path} must hold a table of settings")
-    # A finished run's own record can be asked for again.
-    return dict(content["spec"]) if "spec" in content else content
+        raise ConfigError(f"the {what} {path} must hold a table of settings")
+    return content
 
 
 def _apply(settings: dict[str, Any], change: str) -> None:
     key, separator, text = change.partition("=")
     if not separator or not key.strip():
         raise ConfigError(f"--set expects key=value, for example model.width=48; found {change!r}")
-    *path, last = key.strip().split(".")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    put(settings, key.strip(), value, f"--set {change}")
+
+
+def put(settings: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set a setting by its dotted key, in place. Raises ConfigError, beginning with ``where``, if it goes through a
+    single value."""
+    *path, last = key.split(".")
     place = settings
     for step in path:
         if place.get(step) is None:
@@ -160,12 +179,48 @@ def _apply(settings: dict[str, Any], change: str) -> None:
             place[step] = {}
         inner = place[step]
         if not isinstance(inner, dict):
-            raise ConfigError(f"--set {change}: {step!r} is a single value, not a group of settings")
+            raise ConfigError(f"{where}: {step!r} is a single value, not a group of settings")
         place = inner
-    try:
-        place[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        place[last] = text
+    place[last] = value
+
+
+def changed(settings: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """A copy of ``settings`` with ``key.sub=value`` changes on top, unchecked."""
+    copy = deepcopy(dict(settings))
+    for change in changes:
+        _apply(copy, change)
+    return copy
+
+
+def settings_toml(settings: Mapping[str, Any]) -> str:
+    """Settings as a TOML document, groups as tables; what is None is left out, since TOML cannot say it."""
+    said = {key: value for key, value in settings.items() if value is not None}
+    lines = [
+        f"{_toml_key(key)} = {_toml(value)}" for key, value in said.items() if not isinstance(value, Mapping)
+    ]
+    for group, inner in said.items():
+        if isinstance(inner, Mapping):
+            lines += ["", f"[{_toml_key(group)}]"]
+            lines += [
+                f"{_toml_key(key)} = {_toml(value)}" for key, value in inner.items() if value is not None
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        inner = [f"{_toml_key(key)} = {_toml(one)}" for key, one in value.items() if one is not None]
+        return "{ " + ", ".join(inner) + " }" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(one) for one in value)}]"
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, but for one character that JSON leaves as it is.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
 
 
 def validated(kind: type[T], settings: Mapping[str, Any], where: str) -> T:

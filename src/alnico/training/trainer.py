@@ -43,8 +43,8 @@ class Watcher(Protocol):
     def step(self, epoch: int, done: int, total: int) -> None:
         """``done`` of ``total`` steps of this epoch are made."""
 
-    def epoch(self, row: Mapping[str, float], progress: Progress) -> None:
-        """An epoch is over; ``row`` is its line of the history."""
+    def epoch(self, row: Mapping[str, float], progress: Progress) -> str | None:
+        """An epoch is over; ``row`` is its line of the history. A text ends training, and is why it ended."""
 
 
 class Silent:
@@ -108,7 +108,8 @@ def fit(
 
     ``validate`` gives metric values by name for a scorer; ``plan.metric`` chooses among them. A model without
     parameters is finished at once. With a desk that has a folder, each epoch ends with an atomic checkpoint, and
-    ``resume`` goes on from it to the same bits on the CPU at the same thread count.
+    ``resume`` goes on from it to the same bits on the CPU at the same thread count. A ``watcher`` may end training
+    after any epoch from the first validated one on; its reason is then why training finished.
 
     Raises DivergedError when a loss term is not finite, Interrupted on Ctrl-C or SIGTERM (the last whole epoch
     is saved).
@@ -155,7 +156,7 @@ class _Loop:
             self._pick_up()
         else:
             self._start_afresh()
-        with _on_signal(self._ask_to_stop):
+        with on_signal(self._ask_to_stop):
             while not self.progress.finished:
                 self._epoch(self.progress.epoch + 1)
         return Fitted(self._best_state(), self.progress)
@@ -207,7 +208,11 @@ class _Loop:
         self.steps.flush()
         self.epochs.flush()
         self._save()
-        self.watcher.epoch(row, self.progress)
+        reason = self.watcher.epoch(row, self.progress)
+        # Before the first validation there is no model to end with.
+        if reason and not self.progress.finished and self.progress.best_value is not None:
+            self.progress = replace(self.progress, finished=reason)
+            self._save()
 
     def _descend(self, step: Step, epoch: int) -> dict[str, float]:
         values = {name: float(term.detach()) for name, term in step.terms.items()}
@@ -297,19 +302,33 @@ def _optimiser(model: TrainableRecommender, plan: TrainPlan) -> Adam:
 
 
 @contextmanager
-def _on_signal(react: Callable[[], None]) -> Iterator[None]:
-    """Call ``react`` instead of dying on SIGINT and SIGTERM; only the main thread can arrange that."""
+def on_signal(react: Callable[[], None]) -> Iterator[None]:
+    """Call ``react`` instead of dying on SIGINT and SIGTERM, and then whoever reacted to them around this.
+
+    Only the main thread can arrange that.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        react()
-
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    handler = _Handler(react, before[signal.SIGINT])
+    for number in numbers:
+        signal.signal(number, handler)
     try:
         yield
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+class _Handler:
+    """Reacts to a signal; one within another passes it on, because what is around has to end as well."""
+
+    def __init__(self, react: Callable[[], None], outer: object) -> None:
+        self.react, self.outer = react, outer
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.react()
+        if isinstance(self.outer, _Handler):
+            self.outer(number, frame)
