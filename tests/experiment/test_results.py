@@ -132,7 +132,7 @@ def test_p_values_are_corrected_by_the_number_of_duels() -> None:
 
 
 def test_runs_on_different_splits_are_refused() -> None:
-    with pytest.raises(ConfigError, match="differ in data, split or mask"):
+    with pytest.raises(ConfigError, match="differ in data, split, mask or protocol"):
         duels([(record("a", GOOD, question="one"), record("b", GOOD, question="two"))], "ndcg@20")
 
 

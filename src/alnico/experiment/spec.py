@@ -4,7 +4,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
 
@@ -64,6 +64,8 @@ class RunSpec(BaseModel, frozen=True, extra="forbid"):
     """Seed of everything random but the split, which has its own."""
     split: SplitRecipe | None = None
     """How to split; by default the labels given with the data, or else MMRec's per-user rule."""
+    min_user: NonNegativeInt = 0
+    """Users with fewer interactions are left out before the split; items stay."""
     modalities: tuple[str, ...] | None = None
     """Modalities to use, in order; by default all in the data's order."""
     training: TrainPlan = Field(default_factory=TrainPlan)
@@ -124,35 +126,52 @@ def load_spec(path: Path | None, changes: Sequence[str] = (), **given: Any) -> R
     ``given`` are whole top-level values that win over the file (None means not given). Values of changes are
     read as TOML where possible, else as text. A relative data path is meant from where the command runs.
     """
-    settings: dict[str, Any] = _read_file(path) if path is not None else {}
+    settings: dict[str, Any] = read_settings(path) if path is not None else {}
     settings.update({key: value for key, value in given.items() if value is not None})
     for change in changes:
         _apply(settings, change)
     return read_spec(settings)
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """The plain settings in a TOML or JSON file, a run's run.json included. Raises ConfigError if it holds none."""
+    content = read_table(path, "settings file")
+    # A finished run's own record can be asked for again.
+    return dict(content["spec"]) if "spec" in content else content
+
+
+def read_table(path: Path, what: str) -> dict[str, Any]:
+    """The table in a TOML or JSON file. Raises ConfigError, calling the file ``what``, if it holds none."""
     try:
         raw = path.read_bytes()
     except OSError as problem:
-        raise ConfigError(f"cannot read the settings file {path}: {problem.strerror}") from problem
+        raise ConfigError(f"cannot read the {what} {path}: {problem.strerror}") from problem
     try:
         text = raw.decode()
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except ValueError as problem:
         kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise ConfigError(f"the settings file {path} is not valid {kind}: {problem}") from problem
+        raise ConfigError(f"the {what} {path} is not valid {kind}: {problem}") from problem
     if not isinstance(content, dict):
-        raise ConfigError(f"the settings file {path} must hold a table of settings")
-    # A finished run's own record can be asked for again.
-    return dict(content["spec"]) if "spec" in content else content
+        raise ConfigError(f"the {what} {path} must hold a table of settings")
+    return content
 
 
 def _apply(settings: dict[str, Any], change: str) -> None:
     key, separator, text = change.partition("=")
     if not separator or not key.strip():
         raise ConfigError(f"--set expects key=value, for example model.width=48; found {change!r}")
-    *path, last = key.strip().split(".")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    put(settings, key.strip(), value, f"--set {change}")
+
+
+def put(settings: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set a setting by its dotted key, in place. Raises ConfigError, beginning with ``where``, if it goes through a
+    single value."""
+    *path, last = key.split(".")
     place = settings
     for step in path:
         if place.get(step) is None:
@@ -160,12 +179,9 @@ def _apply(settings: dict[str, Any], change: str) -> None:
             place[step] = {}
         inner = place[step]
         if not isinstance(inner, dict):
-            raise ConfigError(f"--set {change}: {step!r} is a single value, not a group of settings")
+            raise ConfigError(f"{where}: {step!r} is a single value, not a group of settings")
         place = inner
-    try:
-        place[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        place[last] = text
+    place[last] = value
 
 
 def validated(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
@@ -188,8 +204,16 @@ def validated(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
 
 def _record_at(kind: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
     for step in path:
-        inner = kind.model_fields[step].annotation if step in kind.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if step not in kind.model_fields:
+            continue  # a place in a list, or a name in a table, of such records
+        annotation = kind.model_fields[step].annotation
+        records = (
+            inner
+            for inner in (annotation, *get_args(annotation))
+            if isinstance(inner, type) and issubclass(inner, BaseModel)
+        )
+        inner = next(records, None)
+        if inner is None:
             break
         kind = inner
     return kind

@@ -155,7 +155,7 @@ class _Loop:
             self._pick_up()
         else:
             self._start_afresh()
-        with _on_signal(self._ask_to_stop):
+        with on_signal(self._ask_to_stop):
             while not self.progress.finished:
                 self._epoch(self.progress.epoch + 1)
         return Fitted(self._best_state(), self.progress)
@@ -297,7 +297,7 @@ def _optimiser(model: TrainableRecommender, plan: TrainPlan) -> Adam:
 
 
 @contextmanager
-def _on_signal(react: Callable[[], None]) -> Iterator[None]:
+def on_signal(react: Callable[[], None]) -> Iterator[None]:
     """Call ``react`` instead of dying on SIGINT and SIGTERM; only the main thread can arrange that."""
     if threading.current_thread() is not threading.main_thread():
         yield
