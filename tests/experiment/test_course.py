@@ -159,7 +159,9 @@ def test_fact_that_never_happened_is_one_sentence() -> None:
 
 
 def test_runs_that_wait_for_each_other_are_refused(tmp_path: Path) -> None:
-    circle = DEPENDENT.replace("{ model.width = 6 }", '{ model.width = { from = "chain/third", fact = "epochs" } }')
+    circle = DEPENDENT.replace(
+        "{ model.width = 6 }", '{ model.width = { from = "chain/third", fact = "epochs" } }'
+    )
     with pytest.raises(
         ConfigError,
         match="wait for each other's outcome: chain/third -> chain/second -> other/first -> chain/third",
@@ -173,7 +175,11 @@ def test_runs_that_wait_for_each_other_are_refused(tmp_path: Path) -> None:
         ('from = "second"', 'from = "secnd"', r"not in the plan .*: 'secnd'; did you mean 'second'\?"),
         ('from = "other/first"', 'from = "first"', r"'first'; did you mean 'other/first'\?"),
         ('fact = "epochs"', 'fact = "ndcg"', "model.width.fact: Input should be 'steps'"),
-        ("model.width = 6", "model.widht = 6", r"part 'other', 'first': .*'model.widht'; did you mean 'width'\?"),
+        (
+            "model.width = 6",
+            "model.widht = 6",
+            r"part 'other', 'first': .*'model.widht'; did you mean 'width'\?",
+        ),
         ("model.width = 6", "training.patience = 6", "'training.patience' is not a plan's to set"),
         ("model.width = 6", 'dataset = "x"', "'dataset' is not a plan's to set"),
         ("model.width = 6", "model.width.deep = 6", "'width' is a single value, not a group"),

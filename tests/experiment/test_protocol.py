@@ -37,9 +37,7 @@ def test_run_gets_split_selection_and_measures_and_keeps_the_rest() -> None:
 
 def test_kind_tells_apart_what_may_not_stand_in_one_table() -> None:
     magnet = read_protocol("magnet")
-    assert magnet.kind == (
-        "split random, users with at least 4, chosen by validation ndcg@20, mask train"
-    )
+    assert magnet.kind == ("split random, users with at least 4, chosen by validation ndcg@20, mask train")
     assert magnet.kind != read_protocol("mmrec").kind
 
     def changed(**group: object) -> Protocol:
@@ -69,7 +67,7 @@ def test_what_a_protocol_decides_is_not_for_a_plan() -> None:
         ('rule = "common"', 'rule = "random"\nvald = 0.1', "split rule 'random' has no setting 'vald'"),
         ('rule = "common"', 'rule = "given"\nseed = "run"', "split rule 'given' has no setting 'seed'"),
         ("patience = 20", "patiense = 20", r"no setting 'training.patiense'; did you mean 'patience'\?"),
-        ('metric = "recall@20"', 'metric = "recal@20"', "training.metric: there is no metric 'recal'"),
+        ('metric = "recall@20"', 'metric = "recal@20"', "there is no metric 'recal'"),
         ('metric = "recall@20"', 'metric = "recall@7"', "evaluation.metrics lack 'recall@7'"),
         ("seeds = [999, 1000, 1001]", "seeds = []", "seeds: "),
     ],

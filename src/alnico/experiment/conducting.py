@@ -1,7 +1,7 @@
 """A study at work: runs go to an executor as they can begin, and the study's folder follows how they end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from statistics import fmean
 from typing import Protocol, runtime_checkable
@@ -91,6 +91,9 @@ class _Conductor:
             with on_signal(self._ask_to_stop):
                 while self.at_work or (self.ledger.ready() and not self.asked_to_stop):
                     self._submit()
+                    if self.asked_to_stop:
+                        # Not where the signal is heard: a process may be starting at that moment.
+                        self.executor.stop()
                     if self.at_work:
                         self._hear()
         finally:
@@ -121,12 +124,10 @@ class _Conductor:
         return any(self.ledger.course.run(name).alone for name in self.at_work)
 
     def _hear(self) -> None:
-        outcomes = self.executor.wait(POLL_SECONDS)
+        outcomes = [self._understood(outcome) for outcome in self.executor.wait(POLL_SECONDS)]
         for outcome in outcomes:
             self.at_work.discard(outcome.name)
             self.ledger.close(outcome)
-            if outcome.ending == "stopped":
-                self.asked_to_stop = True
         lanes = max(1, self.executor.room + len(self.at_work))
         standing = standing_of(self.ledger, lanes)
         for outcome in outcomes:
@@ -135,9 +136,16 @@ class _Conductor:
             write_study(self.ledger)
         self.watcher.looks(standing)
 
+    def _understood(self, outcome: Outcome) -> Outcome:
+        if outcome.ending == "stopped" and not self.asked_to_stop:
+            # Somebody stopped this one run: the others go on, and the next study takes it up.
+            return replace(
+                outcome, ending="failed", sentence=f"it was stopped from outside; {outcome.sentence}"
+            )
+        return outcome
+
     def _ask_to_stop(self) -> None:
         self.asked_to_stop = True
-        self.executor.stop()
 
 
 def standing_of(ledger: Ledger, lanes: int) -> Standing:

@@ -57,7 +57,7 @@ class Executor(Protocol):
         """The jobs that ended, each told once; waits up to ``seconds`` for a first one."""
 
     def stop(self) -> None:
-        """Let the jobs save what they have and end; ``wait`` tells of them."""
+        """Let the jobs save what they have and end; ``wait`` tells of them. May be said more than once."""
 
 
 def perform(job: Job) -> Outcome:
@@ -88,7 +88,11 @@ class Here:
 
     def submit(self, job: Job) -> None:
         """Make the run; returns when it has ended."""
-        self.ended.append(perform(job))
+        outcome = perform(job)
+        self.ended.append(outcome)
+        if outcome.ending == "stopped":
+            # The training loop caught a signal that was meant for whoever gave the job.
+            signal.raise_signal(signal.SIGINT)
 
     def wait(self, seconds: float) -> Sequence[Outcome]:
         """What ended; there is nothing to wait for."""
@@ -97,7 +101,7 @@ class Here:
         return told
 
     def stop(self) -> None:
-        """Nothing: the training loop hears the signal itself."""
+        """Nothing: a run at work has heard the signal itself."""
 
 
 @dataclass
@@ -161,8 +165,9 @@ class Workers:
     def stop(self) -> None:
         """Ask each process to end after its current step."""
         for name, process in self._running.items():
-            self._asked_to_stop.add(name)
-            process.terminate()
+            if name not in self._asked_to_stop:
+                self._asked_to_stop.add(name)
+                process.terminate()
 
     def _outcome(self, name: str, process: "subprocess.Popen[bytes]") -> Outcome:
         with process:

@@ -66,7 +66,7 @@ class Shelf:
             self._put(Known(run.name, run), run.record)
 
     def _put(self, known: Known, record: Mapping[str, Any]) -> None:
-        identity = _told(record)
+        identity = told_identity(record)
         self._names[known.name] = identity
         if identity is None:
             return
@@ -104,7 +104,7 @@ class Shelf:
         """Take in the finished run in this folder and write its record, if there is none of it."""
         run = open_run(self.runs / name)
         self._put(Known(name, run), run.record)
-        identity = _told(run.record)
+        identity = told_identity(run.record)
         known = Known(name, run) if identity is None else self._known[identity]
         if known.record is None:
             record = known.in_full()
@@ -115,7 +115,7 @@ class Shelf:
         return known
 
 
-def _told(record: Mapping[str, Any]) -> str | None:
+def told_identity(record: Mapping[str, Any]) -> str | None:
     """The identity of a run by its run.json; None where it can be that of no planned run."""
     if record.get("warm_start"):
         return None

@@ -185,11 +185,12 @@ def put(settings: dict[str, Any], key: str, value: Any, where: str) -> None:
 
 
 def validated(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
-    """``settings`` as a record of this kind; the first problem becomes one sentence."""
+    """``settings`` as a record of this kind; the first problem becomes one sentence, misspelt names before all else."""
     try:
         return kind.model_validate(dict(settings))
     except ValidationError as problem:
-        first = problem.errors()[0]
+        errors = problem.errors()
+        first = next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
         path = [str(step) for step in first["loc"]]
         name = ".".join([where, *path] if where else path)
         if first["type"] == "extra_forbidden":

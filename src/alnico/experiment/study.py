@@ -198,8 +198,9 @@ def _told(varied: Mapping[str, Any], name: str, ledger: Ledger) -> Mapping[str, 
     run = ledger.course.run(name)
     for key, value in varied.items():
         if isinstance(value, Reference):
-            source = ledger.known.get(run.references[key][1])
-            told[key] = value.model_dump(by_alias=True) if source is None else value.of(source.result)
+            is_told = ledger.states[name] in ("started", "running", "finished")
+            source = run.references[key][1]
+            told[key] = value.of(ledger.known[source].result) if is_told else value.model_dump(by_alias=True)
     return told
 
 

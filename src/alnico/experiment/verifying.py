@@ -41,11 +41,12 @@ class Verification:
 
     @property
     def verdict(self) -> Verdict:
-        """identical: bit for bit. rounding: scores agree but for the last digits, and something changed that explains
-        it. different: all else."""
+        """identical: bit for bit. rounding: scores agree but for the last digits, something changed that explains it,
+        and means moved only where items with nearly equal scores changed places. different: all else."""
         if not (self.lists or self.values or self.scores or self.largest_mean):
             return "identical"
-        return "rounding" if self.changed and self.largest_score <= ROUNDING else "different"
+        is_close = self.largest_score <= ROUNDING and (bool(self.lists) or self.largest_mean <= ROUNDING)
+        return "rounding" if self.changed and is_close else "different"
 
     @property
     def is_same(self) -> bool:
