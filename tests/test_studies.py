@@ -146,6 +146,16 @@ def test_overall_table_holds_every_baseline_from_a_paper() -> None:
         }
 
 
+def test_plan_of_the_docs_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    text = page.split("```toml\n")[1].split("```")[0].replace("{dataset}", "tiktok")
+    (tmp_path / "plan.toml").write_text(text, encoding="utf-8")
+    plan = load_plan(tmp_path / "plan.toml")
+    course = lay_out(plan, read_protocol(plan.protocol))
+    # Three models on three seeds; two variants and six cells, of which full is MAGNET of the first seed.
+    assert len(course.runs) == 9 + 2 + 6
+
+
 def test_record_on_the_common_split_is_one_of_the_plan() -> None:
     # What was measured on Baby before there was a plan is taken over by it: the same settings, seed by seed.
     course = course_of("baby-mmrec")

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
+from alnico.cli.progress import StudyLive, ending, remaining, studying
 from alnico.errors import StorageError
 from alnico.experiment import lock as locks
-from alnico.experiment.conducting import Standing, Unwatched, conduct
-from alnico.experiment.executor import Here, Workers
+from alnico.experiment.conducting import Running, Standing, Unwatched, conduct
+from alnico.experiment.executor import Here, Outcome, Workers
 from alnico.experiment.ledger import Ledger
 from alnico.experiment.lock import locked
 from alnico.experiment.study import open_study
@@ -304,3 +306,44 @@ def test_system_without_locks_gets_a_notice(
     with caplog.at_level("INFO", logger="alnico"), locked(tmp_path) as held:
         assert held == ()
     assert "this system has no file locks: take care that no other study works in" in caplog.text
+
+
+# -- how a study looks -------------------------------------------------------------------------------
+
+STANDING = Standing(
+    9, 3, 1, [Running("toy-bpr-3", 12, 0.25, 90.0), Running("toy-wide-3", 0, None, 0.0)], 4000.0
+)
+
+
+def test_what_is_left_in_one_line() -> None:
+    assert remaining(STANDING) == "3 of 9 runs finished, 2 running, 3 waiting, 1 failed, about 67 min left"
+    assert remaining(Standing(9, 0, 0, [], None)) == "0 of 9 runs finished, 9 waiting"
+    assert remaining(Standing(9, 9, 0, [], 0.0)) == "9 of 9 runs finished"
+    assert ending(Outcome("toy-bpr-3", "failed", "it broke")) == "failed toy-bpr-3: it broke"
+
+
+def test_who_watches_a_study_depends_on_where_the_output_goes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with studying(quiet=True) as watcher:
+        assert isinstance(watcher, Unwatched)
+    with studying() as watcher:
+        watcher.looks(STANDING)
+        watcher.began("toy-bpr-3", "toy")
+        watcher.ended(Outcome("toy-bpr-3", "finished"), STANDING)
+    assert capsys.readouterr().out == (f"began toy-bpr-3\nfinished toy-bpr-3; {remaining(STANDING)}\n")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with studying() as watcher:
+        assert isinstance(watcher, StudyLive)
+        watcher.looks(STANDING)
+        console = Console(width=100, color_system=None)
+        with console.capture() as shown:
+            console.print(watcher.live.renderable)
+        watcher.began("toy-bpr-3", "toy")
+        watcher.ended(Outcome("toy-bpr-3", "finished"), STANDING)
+    head, first, second, last = (line.split() for line in shown.get().splitlines())
+    assert " ".join(last) == remaining(STANDING)
+    assert head == ["run", "epoch", "best", "trained"]
+    assert first == ["toy-bpr-3", "12", "0.2500", "90.0", "s"]
+    assert second == ["toy-wide-3", "0", "0", "ms"]
+    assert "finished toy-bpr-3" in capsys.readouterr().out

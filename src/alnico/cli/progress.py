@@ -117,13 +117,14 @@ class StudyLive(StudyLines):
 
     def looks(self, standing: "Standing") -> None:
         """Draw the table."""
+        from rich.console import Group
         from rich.table import Table
 
-        table = Table("run", "epoch", "best", "trained", title=remaining(standing), box=None)
+        table = Table("run", "epoch", "best", "trained", box=None)
         for run in standing.running:
             best = "" if run.best is None else f"{run.best:.4f}"
             table.add_row(run.name, str(run.epoch), best, spoken_time(run.seconds))
-        self.live.update(table)
+        self.live.update(Group(table, remaining(standing)))
 
     def began(self, name: str, dataset: str) -> None:
         """Nothing: the table shows it."""
@@ -140,9 +141,12 @@ def ending(outcome: "Outcome") -> str:
 
 def remaining(standing: "Standing") -> str:
     """How far a study is, in one line."""
-    failed = f", {standing.failed} failed" if standing.failed else ""
-    left = "" if not standing.seconds_left else f", about {spoken_time(standing.seconds_left)} left"
-    return f"{standing.finished} of {standing.wanted} runs finished{failed}{left}"
+    running = len(standing.running)
+    waiting = standing.wanted - standing.finished - standing.failed - running
+    counts = {"running": running, "waiting": waiting, "failed": standing.failed}
+    told = "".join(f", {count} {state}" for state, count in counts.items() if count)
+    left = f", about {spoken_time(standing.seconds_left)} left" if standing.seconds_left else ""
+    return f"{standing.finished} of {standing.wanted} runs finished{told}{left}"
 
 
 def spoken_time(seconds: float) -> str:
