@@ -150,6 +150,24 @@ def test_run_comes_after_those_whose_outcome_it_needs(tmp_path: Path) -> None:
         course.serving("chains")
 
 
+def test_variant_with_a_stroke_in_its_name_can_be_waited_for(tmp_path: Path) -> None:
+    for source in ("w/o width", "one/w/o width"):
+        course = laid_out(
+            plan(
+                tmp_path,
+                f"""
+[[parts]]
+name = "one"
+table = "ablations"
+base = "small"
+seeds = "ablation"
+variants = {{ "w/o width" = {{ model.width = 1 }}, next = {{ model.width = {{ from = "{source}", fact = "steps" }} }} }}
+""",
+            )
+        )
+        assert course.run("toy-small-next-3").needs == {"toy-small-w-o-width-3"}
+
+
 def test_fact_that_never_happened_is_one_sentence() -> None:
     reference = Reference.model_validate({"from": "full", "fact": "switch_step"})
     with pytest.raises(ConfigError, match="'full' has no switch_step to go by: -1"):

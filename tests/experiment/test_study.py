@@ -16,7 +16,7 @@ from alnico.data.features import ItemFeatures
 from alnico.data.store import open_dataset, save_dataset
 from alnico.errors import ConfigError, StorageError
 from alnico.experiment import executor as executors
-from alnico.experiment.conducting import Unwatched, conduct, expected_seconds, standing_of
+from alnico.experiment.conducting import Unwatched, conduct, expected_seconds, seconds_taken, standing_of
 from alnico.experiment.executor import Here, Job, Outcome, Workers
 from alnico.experiment.folder import open_run
 from alnico.experiment.ledger import Ledger
@@ -345,11 +345,12 @@ def test_time_left_is_that_of_runs_of_the_same_model(
         shutil.rmtree(folder / "runs" / name)
         (folder / "records" / "toy" / f"{name}.npz").unlink()
     ledger = Ledger(laid_out(plan), folder, folder / "records", part="overall")
-    assert expected_seconds(ledger, "toy", "popularity") == 2
-    assert expected_seconds(ledger, "toy", "bpr_mf") == 15
+    taken = seconds_taken(ledger)
+    assert expected_seconds(taken, "toy", "popularity") == 2
+    assert expected_seconds(taken, "toy", "bpr_mf") == 15
     # A model that no run tells of is taken for one like the others: (2 + 10 + 20) / 3.
-    assert expected_seconds(ledger, "toy", "magnet") == pytest.approx(32 / 3)
-    assert expected_seconds(ledger, "other", "bpr_mf") is None
+    assert expected_seconds(taken, "toy", "magnet") == pytest.approx(32 / 3)
+    assert expected_seconds(taken, "other", "bpr_mf") is None
     standing = standing_of(ledger, lanes=2)
     assert (standing.wanted, standing.finished, standing.failed) == (4, 2, 0)
     assert standing.seconds_left == pytest.approx((15 + 2) / 2)

@@ -1,6 +1,6 @@
 """A study at work: runs go to an executor as they can begin, and the study's folder follows how they end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from statistics import fmean
@@ -153,10 +153,11 @@ def standing_of(ledger: Ledger, lanes: int) -> Standing:
     running = {
         run.name: _look_at(ledger, run.name) for run in ledger.wanted if ledger.states[run.name] == "running"
     }
+    taken = seconds_taken(ledger)
     left: float | None = 0.0
     for run in ledger.wanted:
         if ledger.states[run.name] in ("waiting", "started", "running") and left is not None:
-            expected = expected_seconds(ledger, run.dataset, run.model)
+            expected = expected_seconds(taken, run.dataset, run.model)
             spent = running[run.name].seconds if run.name in running else 0.0
             left = None if expected is None else left + max(0.0, expected - spent) / lanes
     return Standing(
@@ -168,17 +169,26 @@ def standing_of(ledger: Ledger, lanes: int) -> Standing:
     )
 
 
-def expected_seconds(ledger: Ledger, dataset: str, model: str) -> float | None:
-    """What a run of this model on this data set took on average, else one on this data set; None where none ended."""
-    took: dict[str, list[float]] = {}
+Taken = Mapping[str, Mapping[str, Sequence[float]]]
+
+
+def seconds_taken(ledger: Ledger) -> Taken:
+    """What the finished runs took, by data set and model."""
+    taken: dict[str, dict[str, list[float]]] = {}
     for run in ledger.course.runs:
-        known = ledger.known.get(run.name)
-        if known is not None and run.dataset == dataset:
-            result = known.result
-            took.setdefault(run.model, []).append(result["training_seconds"] + result["test_seconds"])
-    if not took:
+        if run.name in ledger.known:
+            result = ledger.known[run.name].result
+            seconds = result["training_seconds"] + result["test_seconds"]
+            taken.setdefault(run.dataset, {}).setdefault(run.model, []).append(seconds)
+    return taken
+
+
+def expected_seconds(taken: Taken, dataset: str, model: str) -> float | None:
+    """What a run of this model on this data set took on average, else one on this data set; None where none ended."""
+    if dataset not in taken:
         return None
-    return fmean(took[model] if model in took else chain.from_iterable(took.values()))
+    models = taken[dataset]
+    return fmean(models[model] if model in models else chain.from_iterable(models.values()))
 
 
 def _look_at(ledger: Ledger, name: str) -> Running:

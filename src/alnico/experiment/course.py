@@ -254,8 +254,11 @@ class _Layout:
         return self.by_content[content]
 
     def _source(self, reference: Reference, address: Address) -> Address:
-        part, _, variant = reference.source.rpartition("/")
-        source = (part or address[0], variant, *address[2:])
+        source = (address[0], reference.source, *address[2:])
+        if source not in self.trials:
+            # Names of variants may hold a stroke (w/o ...), those of parts do not.
+            part, _, variant = reference.source.partition("/")
+            source = (part, variant, *address[2:])
         if source not in self.trials:
             same = [other for other in self.trials if other[2:] == address[2:]]
             known = [one if place == address[0] else f"{place}/{one}" for place, one, _, _ in same]

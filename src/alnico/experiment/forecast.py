@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from alnico.experiment.conducting import expected_seconds
+from alnico.experiment.conducting import expected_seconds, seconds_taken
 from alnico.experiment.course import PlannedRun
 from alnico.experiment.estimate import estimate
 from alnico.experiment.ledger import Ledger
@@ -29,10 +29,11 @@ def forecast(ledger: Ledger, tell: Callable[[int, int], None]) -> Mapping[str, D
     those trials are done.
     """
     open_runs = [run for run in ledger.wanted if ledger.states[run.name] in ("waiting", "started")]
+    taken = seconds_taken(ledger)
     durations: dict[str, Duration] = {}
     kinds: dict[tuple[str, str], PlannedRun] = {}
     for run in open_runs:
-        expected = expected_seconds(ledger, run.dataset, run.model)
+        expected = expected_seconds(taken, run.dataset, run.model)
         if expected is None:
             kinds.setdefault((run.dataset, run.model), run)
         else:
