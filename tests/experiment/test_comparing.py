@@ -17,7 +17,8 @@ def altered(run: Run, to: Path, group: str, **values: Any) -> Run:
     """A copy of a run whose record says something else."""
     shutil.copytree(run.folder, to)
     record = json.loads((to / "run.json").read_text())
-    place = record["spec"]["evaluation"] if group == "evaluation" else record[group]
+    place = record["spec"]["evaluation"] if group == "evaluation" else record[group] or {}
+    record.update({group: place} if group == "protocol" else {})
     place.update(values)
     (to / "run.json").write_text(json.dumps(record))
     return open_run(to)
@@ -52,6 +53,7 @@ def test_run_does_not_differ_from_itself(finished: Finished) -> None:
         ("dataset", {"fingerprint": "other"}, "data"),
         ("split", {"fingerprint": "other"}, "split"),
         ("evaluation", {"mask": "train+valid"}, "mask"),
+        ("protocol", {"kind": "another"}, "protocol"),
     ],
 )
 def test_runs_that_answered_different_questions_are_refused(

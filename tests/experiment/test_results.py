@@ -1,5 +1,6 @@
 """Records of finished runs: nothing is lost on the way to disk, and only true claims are made."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from alnico.errors import ConfigError, StorageError
 from alnico.experiment.results import (
     KEPT_METRICS,
+    RunRecord,
     best_baseline,
     by_question,
     duels,
@@ -132,7 +134,7 @@ def test_p_values_are_corrected_by_the_number_of_duels() -> None:
 
 
 def test_runs_on_different_splits_are_refused() -> None:
-    with pytest.raises(ConfigError, match="differ in data, split or mask"):
+    with pytest.raises(ConfigError, match="differ in data, split, mask or protocol"):
         duels([(record("a", GOOD, question="one"), record("b", GOOD, question="two"))], "ndcg@20")
 
 
@@ -168,6 +170,29 @@ def test_stored_records_serve_where_the_run_folders_are_gone(tmp_path: Path) -> 
 def test_records_group_by_what_was_asked() -> None:
     runs = [record("a", GOOD, question="x"), record("b", GOOD, question="y"), record("c", GOOD, question="x")]
     assert [[one.name for one in group] for group in by_question(runs)] == [["a", "c"], ["b"]]
+
+
+def test_protocols_of_another_kind_are_another_question() -> None:
+    def under(name: str, kind: str) -> RunRecord:
+        made = record(name, GOOD)
+        return replace(made, record={**made.record, "protocol": {"name": name, "kind": kind}})
+
+    # Patience and epochs make another protocol, but the same question; runs without any stay with each other.
+    runs = [
+        under("mmrec", "given, recall@20"),
+        record("none", GOOD),
+        under("magnet", "random, ndcg@20"),
+        under("patient", "given, recall@20"),
+        record("no other", GOOD),
+    ]
+    assert [[one.name for one in group] for group in by_question(runs)] == [
+        ["mmrec", "patient"],
+        ["none", "no other"],
+        ["magnet"],
+    ]
+    assert [one.protocol for one in runs[:2]] == ["mmrec", None]
+    with pytest.raises(ConfigError, match="differ in data, split, mask or protocol"):
+        duels([(runs[0], runs[2])], "ndcg@20")
 
 
 def test_names_become_a_phrase() -> None:

@@ -1,5 +1,6 @@
 """One run from settings to measures: what it leaves behind, what it refuses, how it goes on."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from alnico.data.store import save_dataset
 from alnico.errors import ConfigError, DataError, StorageError
 from alnico.evaluation.evaluate import Scores, evaluate
 from alnico.experiment import run as experiment
-from alnico.experiment.folder import Run, default_recipe, open_run
+from alnico.experiment.folder import Run, default_recipe, open_for, open_run, settings_fingerprint
 from alnico.experiment.run import resume, run
 from alnico.experiment.spec import RunSpec, read_spec
 from alnico.ranking import Ranking
@@ -165,6 +166,29 @@ def test_mask_says_what_a_list_may_not_hold(data: Path, tmp_path: Path, mask: st
     everything = {int(user) * 20 + item for user in ranking.users for item in range(20)}
     assert listed == everything - train - (valid if mask == "train+valid" else set())
     assert valid & everything
+
+
+def test_users_with_too_few_interactions_are_left_out_before_the_split(
+    done: Run, data: Path, tmp_path: Path
+) -> None:
+    # User 0 has a single pair, all others six; items stay even where nobody took them.
+    asked = read_spec({**spec_of(data).model_dump(), "min_user": 2})
+    made = run(asked, tmp_path / "run", protocol={"name": "p", "kind": "k"})
+    assert (made.dataset.n_users, made.dataset.n_items) == (29, 20)
+    assert made.record["dataset"]["users"] == 29
+    assert made.record["protocol"] == {"name": "p", "kind": "k"}
+    assert made.dataset.users.name(0) == WHOLE.users.name(1)
+    assert open_for(read_spec({**spec_of(data).model_dump(), "min_user": 1})).fingerprint == WHOLE.fingerprint
+    assert done.record["protocol"] is None
+
+
+def test_checkpoints_from_before_users_could_be_left_out_still_fit() -> None:
+    spec = read_spec({"dataset": "d", "model": {"name": "popularity"}})
+    old = {key: value for key, value in spec.resolved().items() if key not in ("dataset", "min_user")}
+    text = json.dumps([old, "data", "split"], sort_keys=True)
+    assert settings_fingerprint(spec, "data", "split") == hashlib.sha256(text.encode()).hexdigest()
+    changed = spec.model_copy(update={"min_user": 4})
+    assert settings_fingerprint(changed, "data", "split") != settings_fingerprint(spec, "data", "split")
 
 
 def test_folder_with_a_run_is_refused(done: Run, data: Path) -> None:

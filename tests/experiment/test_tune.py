@@ -445,7 +445,7 @@ def test_folder_in_which_somebody_searches_is_refused(tastes: Path, tmp_path: Pa
 
         def began(self, number: int, stage: str, settings: Mapping[str, Any]) -> None:
             """Try it."""
-            with pytest.raises(StorageError, match="another process searches in"):
+            with pytest.raises(StorageError, match="another search is at work in"):
                 tune(space, tmp_path / "search")
 
     assert len(tune(space, tmp_path / "search", watcher=Meddles()).trials) == 2

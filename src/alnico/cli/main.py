@@ -44,6 +44,10 @@ VERBS = {
     ),
     "train": Verb("alnico.cli.train:train", "Train one model as a file says, and test it once."),
     "tune": Verb("alnico.cli.tune:tune", "Search for settings, by validation only."),
+    "study": Verb("alnico.cli.study:study", "Make all runs of a plan, for its tables and figures."),
+    "verify": Verb(
+        "alnico.cli.verify:verify", "Evaluate a finished run again and compare with what it stored."
+    ),
     "evaluate": Verb("alnico.cli.evaluate:evaluate", "Show the measures of a run: overall and by group."),
     "compare": Verb("alnico.cli.compare:compare", "Compare two runs user by user, with tests and intervals."),
     "recommend": Verb("alnico.cli.recommend:recommend", "List the best items for a user."),
@@ -129,9 +133,9 @@ def root(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: that of the process) and return its exit code.
 
-    An empty line prints the help. 0: done. 2: something the caller can put right, said in one line on stderr.
-    130: stopped by Ctrl-C. 141: whoever read stdout has left. Anything else that goes wrong is a defect of
-    alnico and keeps its traceback.
+    An empty line prints the help. 0: done. 1: done, and the answer is no (runs failed, numbers differ). 2: something
+    the caller can put right, said in one line on stderr. 130: stopped by Ctrl-C. 141: whoever read stdout has left.
+    Anything else that goes wrong is a defect of alnico and keeps its traceback.
     """
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:

@@ -93,6 +93,7 @@ class ByTimePerUser(Shares):
 SplitRecipe = Annotated[
     Given | PerUser | Random | LeaveOneOut | ByTime | ByTimePerUser, Field(discriminator="rule")
 ]
+_RECIPE: TypeAdapter[SplitRecipe] = TypeAdapter(SplitRecipe)
 RULES: Mapping[str, type[Recipe]] = {
     "given": Given,
     "per_user": PerUser,
@@ -116,7 +117,7 @@ def read_recipe(settings: Mapping[str, Any]) -> SplitRecipe:
         if key not in known:
             raise ConfigError(f"split rule {rule!r} has no setting {key!r}{nearest(key, known)}")
     try:
-        recipe: SplitRecipe = TypeAdapter(SplitRecipe).validate_python(dict(settings))
+        recipe: SplitRecipe = _RECIPE.validate_python(dict(settings))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][1:])

@@ -93,7 +93,7 @@ class Bench:
     recipe: Mapping[str, Any]
 
 
-def question_of(spec: RunSpec) -> str:
+def settings_text(spec: RunSpec) -> str:
     """The settings as text, defaults filled in: on the same data and machine, equal texts are equal trainings."""
     settings = {key: value for key, value in spec.resolved().items() if key != "dataset"}
     return json.dumps(finite(settings), sort_keys=True)
@@ -158,7 +158,7 @@ def make_trial(bench: Bench, store: TrialStore, task: Task, watcher: SearchWatch
     asked_to_stop: list[bool] = []
     try:
         spec = bench.search.settings_of(begun.settings)
-        question = question_of(spec)
+        question = settings_text(spec)
         twin = _twin(store, question)
         if twin is not None:
             end(

@@ -4,19 +4,19 @@ from typing import get_args
 
 from alnico.errors import ConfigError, nearest
 from alnico.evaluation.significance import Comparison, PairedTest, compare
-from alnico.experiment.folder import Run
+from alnico.experiment.folder import QUESTION, Run, question_of
 from alnico.randomness import rng
 
 
 def compare_runs(first: Run, second: Run, metric: str, test: str = "wilcoxon") -> Comparison:
     """First minus second, paired by user.
 
-    Raises ConfigError when the runs answered different questions (data, split or mask differ), or lack the metric;
-    StorageError when one is not finished.
+    Raises ConfigError when the runs answered different questions (data, split, mask or protocol differ), or lack the
+    metric; StorageError when one is not finished.
     """
-    questions = {"data": _data_of, "split": _split_of, "mask": _mask_of}
-    for what, of in questions.items():
-        if of(first) != of(second):
+    asked = question_of(first.record), question_of(second.record)
+    for what, one, other in zip(QUESTION, *asked, strict=True):
+        if one != other:
             raise ConfigError(
                 f"{first.folder} and {second.folder} differ in their {what}; only like can be compared with like"
             )
@@ -30,15 +30,3 @@ def compare_runs(first: Run, second: Run, metric: str, test: str = "wilcoxon") -
         if test == known:
             return compare(*scores, metric, rng(0, "comparison"), test=known)
     raise ConfigError(f"there is no test {test!r}{nearest(test, get_args(PairedTest))}")
-
-
-def _data_of(run: Run) -> str:
-    return str(run.record["dataset"]["fingerprint"])
-
-
-def _split_of(run: Run) -> str:
-    return str(run.record["split"]["fingerprint"])
-
-
-def _mask_of(run: Run) -> str:
-    return run.spec.evaluation.mask

@@ -1,8 +1,10 @@
 """A run's folder: the source of truth for every later table, figure, comparison and explanation."""
 
+import hashlib
+import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 
 from alnico.contracts import Scorer
 from alnico.data.dataset import Dataset
+from alnico.data.filtering import filter_to_core
 from alnico.data.sources import open_or_read
 from alnico.data.split import Split
 from alnico.data.splitting import Given, PerUser, SplitRecipe, split
@@ -25,6 +28,10 @@ from alnico.training.history import read_rows
 
 RECORD, RESULT = "run.json", "result.json"
 TEST_LISTS, ROUTING = "test.safetensors", "routing.safetensors"
+
+QUESTION = ("data", "split", "mask", "protocol")
+"""What two runs must share before one may be held against the other; see ``question_of``."""
+Question = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -145,27 +152,48 @@ def open_run(folder: str | Path) -> Run:
     return Run(path)
 
 
-def open_for(spec: RunSpec) -> Dataset:
-    """The data that ``spec`` names, with its modalities only."""
-    dataset, _ = open_or_read(spec.dataset)
-    if spec.modalities is None:
-        return dataset
-    features = dataset.features.only(*spec.modalities)
-    return Dataset(
-        dataset.name,
-        dataset.interactions,
-        features,
-        dataset.users,
-        dataset.items,
-        dataset.labels,
-        dataset.neighbours,
-        dataset.cards,
+def question_of(record: Mapping[str, Any]) -> Question:
+    """What a run.json says was asked: ``QUESTION`` in its order.
+
+    Protocols count by their kind (how runs are split and chosen), so that those that differ in degree only, such as
+    in patience, stay comparable. It is empty for runs that were made under none.
+    """
+    return (
+        str(record["dataset"]["fingerprint"]),
+        str(record["split"]["fingerprint"]),
+        str(record["spec"]["evaluation"]["mask"]),
+        str((record.get("protocol") or {}).get("kind", "")),
     )
+
+
+def open_for(spec: RunSpec) -> Dataset:
+    """The data that ``spec`` names, with its modalities only and without users that have too few interactions."""
+    dataset, _ = open_or_read(spec.dataset)
+    if spec.modalities is not None:
+        dataset = replace(dataset, features=dataset.features.only(*spec.modalities))
+    if (dataset.interactions.user_degrees < spec.min_user).any():
+        dataset, _ = filter_to_core(dataset, users=spec.min_user)
+    return dataset
 
 
 def default_recipe(dataset: Dataset) -> SplitRecipe:
     """Given labels where the data have them, else MMRec's per-user rule."""
     return Given() if dataset.labels is not None else PerUser()
+
+
+def settings_fingerprint(
+    spec: RunSpec, data: str, split: str, leaving_out: Sequence[str] = ("dataset",)
+) -> str:
+    """A hash of the settings and of the fingerprints of data and split.
+
+    Where the data stand does not matter, what they hold does. Top-level settings in ``leaving_out`` do not count.
+    """
+    settings = {key: value for key, value in spec.resolved().items() if key not in leaving_out}
+    if not settings.get("min_user"):
+        # Checkpoints written before there was this setting stay readable.
+        settings.pop("min_user", None)
+    text = json.dumps([finite(settings), data, split], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def finite(content: Any) -> Any:

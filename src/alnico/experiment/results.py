@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from alnico.errors import ConfigError, StorageError
 from alnico.evaluation.evaluate import Scores
 from alnico.evaluation.significance import Comparison, compare, holm
-from alnico.experiment.folder import RECORD, Run, open_run
+from alnico.experiment.folder import RECORD, Question, Run, open_run, question_of
 from alnico.randomness import rng
 from alnico.storage import write_atomically
 
@@ -67,13 +67,15 @@ class RunRecord:
         return str(self.record["dataset"]["name"])
 
     @property
-    def question(self) -> tuple[str, str, str]:
-        """What was asked: data, split and mask. Only runs with the same question may stand in one table."""
-        return (
-            str(self.record["dataset"]["fingerprint"]),
-            str(self.record["split"]["fingerprint"]),
-            str(self.settings["evaluation"]["mask"]),
-        )
+    def question(self) -> Question:
+        """What was asked: data, split, mask and protocol. Only runs with the same question may stand in one table."""
+        return question_of(self.record)
+
+    @property
+    def protocol(self) -> str | None:
+        """The name of the protocol that the run was made under, None where it was none."""
+        stamp = self.record.get("protocol")
+        return None if stamp is None else str(stamp["name"])
 
     def measure(self, part: Literal["valid", "test"], metric: str) -> float | None:
         """The mean of one measure, None where it was not taken."""
@@ -188,7 +190,7 @@ def duels(pairs: Sequence[tuple[RunRecord, RunRecord]], metric: str) -> list[Due
     for first, second in pairs:
         if first.question != second.question:
             raise ConfigError(
-                f"{first.label} and {second.label} differ in data, split or mask; only like can be compared "
+                f"{first.label} and {second.label} differ in data, split, mask or protocol; only like can be compared "
                 "with like"
             )
         made.append(compare(first.scores, second.scores, metric, rng(0, "comparison")))
@@ -321,7 +323,7 @@ def told_apart(records: Sequence[RunRecord]) -> list[RunRecord]:
 
 def by_question(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
     """Records in groups that answered the same question, in order of first appearance."""
-    groups: dict[tuple[str, str, str], list[RunRecord]] = {}
+    groups: dict[Question, list[RunRecord]] = {}
     for record in records:
         groups.setdefault(record.question, []).append(record)
     return list(groups.values())

@@ -1,7 +1,5 @@
 """From settings to a finished, tested run. The only place that opens the test part."""
 
-import hashlib
-import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +20,7 @@ from alnico.data.splitting import split as split_dataset
 from alnico.data.store import is_data_folder
 from alnico.diagnostics.routing import route_pairs, routing_summary
 from alnico.errors import ConfigError, DataError, StorageError
-from alnico.evaluation.evaluate import evaluate
+from alnico.evaluation.evaluate import Scores, evaluate
 from alnico.evaluation.exposure import measure_exposure
 from alnico.evaluation.metrics import parse_metric
 from alnico.evaluation.slices import all_slices
@@ -31,9 +29,9 @@ from alnico.experiment.folder import (
     ROUTING,
     Run,
     default_recipe,
-    finite,
     open_for,
     open_run,
+    settings_fingerprint,
     store_result,
     store_test,
 )
@@ -42,7 +40,7 @@ from alnico.experiment.spec import RunSpec
 from alnico.graphs.cache import GraphCache
 from alnico.models import model_class, restore
 from alnico.randomness import rng
-from alnico.ranking import Seen
+from alnico.ranking import Ranking, Seen
 from alnico.storage import write_json, write_tensors
 from alnico.training.batches import BatchSource
 from alnico.training.checkpoint import model_weights
@@ -57,12 +55,14 @@ def run(
     folder: str | Path,
     *,
     label: str | None = None,
+    protocol: Mapping[str, Any] | None = None,
     warm_start: Run | None = None,
     watcher: Watcher | None = None,
 ) -> Run:
     """Train as ``spec`` says in a new run folder, then test once; returns the finished run.
 
-    ``label`` is the run's name in tables. ``warm_start`` begins from another run's weights: rows of users and
+    ``label`` is the run's name in tables, ``protocol`` the stamp of the protocol whose settings ``spec`` has
+    (``alnico.experiment.protocol``). ``warm_start`` begins from another run's weights: rows of users and
     items that both know, by their outside ids, and everything else of equal shape.
     Raises StorageError if the folder already holds a run, DataError if the split leaves nothing to choose the best
     epoch by or nothing to test on. Whatever is wrong with the settings is found before the folder is made.
@@ -82,7 +82,7 @@ def run(
     if warm_start is not None:
         _adopt(model, warm_start, dataset)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / RECORD, _record(spec, dataset, split, label, warm_start))
+    write_json(folder / RECORD, _record(spec, dataset, split, label, protocol, warm_start))
     return _finish(spec, folder, dataset, split, model, device, watcher, resume=False)
 
 
@@ -193,7 +193,7 @@ def _finish(
     *,
     resume: bool,
 ) -> Run:
-    desk = Desk(folder, _settings_hash(spec, dataset, split))
+    desk = Desk(folder, settings_fingerprint(spec, dataset.fingerprint, split.fingerprint))
     fitted = train_model(
         spec, model, split.train, split.valid, device=device, desk=desk, watcher=watcher, resume=resume
     )
@@ -219,8 +219,7 @@ def _test_once(
     """Open the test part, measure, and keep lists, per-user values and routing for every later question."""
     started = time.perf_counter()
     targets = split.test
-    ranking = scorer.top(targets.users, _masked(spec, split), spec.evaluation.k)
-    scores = evaluate(ranking, targets, spec.evaluation.metrics)
+    ranking, scores = _measured(spec, split, scorer)
     store_test(folder, ranking, scores)
     slices = all_slices(
         ranking, targets, split.train, [m for m in SLICE_METRICS if m in spec.evaluation.metrics]
@@ -242,6 +241,23 @@ def _test_once(
     if isinstance(scorer, ExplainingScorer):
         result["routing"] = _test_routing(folder, scorer, targets)
     store_result(folder, result)
+
+
+def measure_again(run: Run) -> tuple[Ranking, Scores, Mapping[str, float]]:
+    """What a finished run's stored model says today: its test lists, their per-user values, its validation means.
+
+    Raises StorageError while the run is not finished, or if its data have changed.
+    """
+    run.require_finished()
+    scorer = run.scorer().to(device_of(run.spec.device))
+    ranking, scores = _measured(run.spec, run.split, scorer)
+    validate = validation(run.spec.evaluation.metrics, run.split.train, run.split.valid)
+    return ranking, scores, validate(scorer)
+
+
+def _measured(spec: RunSpec, split: Split, scorer: Scorer) -> tuple[Ranking, Scores]:
+    ranking = scorer.top(split.test.users, _masked(spec, split), spec.evaluation.k)
+    return ranking, evaluate(ranking, split.test, spec.evaluation.metrics)
 
 
 def _masked(spec: RunSpec, split: Split) -> Seen:
@@ -296,15 +312,13 @@ def _training_facts(folder: Path, fitted: Fitted) -> dict[str, Any]:
     return facts
 
 
-def _settings_hash(spec: RunSpec, dataset: Dataset, split: Split) -> str:
-    # Where the data stand does not matter, what they hold does.
-    settings = {key: value for key, value in spec.resolved().items() if key != "dataset"}
-    text = json.dumps([finite(settings), dataset.fingerprint, split.fingerprint], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _record(
-    spec: RunSpec, dataset: Dataset, split: Split, label: str | None, warm_start: Run | None
+    spec: RunSpec,
+    dataset: Dataset,
+    split: Split,
+    label: str | None,
+    protocol: Mapping[str, Any] | None,
+    warm_start: Run | None,
 ) -> dict[str, Any]:
     card = model_class(spec.model_name).card
     return {
@@ -320,6 +334,7 @@ def _record(
             "modalities": list(dataset.features.names),
         },
         "split": {"recipe": dict(split.recipe), "fingerprint": split.fingerprint, "facts": dict(split.facts)},
+        "protocol": None if protocol is None else dict(protocol),
         "warm_start": None if warm_start is None else str(warm_start.folder),
         "threads": {"torch": torch.get_num_threads(), "numba": numba.get_num_threads()},
         "versions": {

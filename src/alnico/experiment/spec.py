@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
 
@@ -66,6 +66,8 @@ class RunSpec(BaseModel, frozen=True, extra="forbid"):
     """Seed of everything random but the split, which has its own."""
     split: SplitRecipe | None = None
     """How to split; by default the labels given with the data, or else MMRec's per-user rule."""
+    min_user: NonNegativeInt = 0
+    """Users with fewer interactions are left out before the split; items stay."""
     modalities: tuple[str, ...] | None = None
     """Modalities to use, in order; by default all in the data's order."""
     training: TrainPlan = Field(default_factory=TrainPlan)
@@ -224,11 +226,12 @@ def _toml_key(key: str) -> str:
 
 
 def validated(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
-    """``settings`` as a record of this kind; the first problem becomes one sentence."""
+    """``settings`` as a record of this kind; the first problem becomes one sentence, misspelt names before all else."""
     try:
         return kind.model_validate(dict(settings))
     except ValidationError as problem:
-        first = problem.errors()[0]
+        errors = problem.errors()
+        first = next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
         path = [str(step) for step in first["loc"]]
         name = ".".join([where, *path] if where else path)
         if first["type"] == "extra_forbidden":
@@ -243,8 +246,16 @@ def validated(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
 
 def _record_at(kind: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
     for step in path:
-        inner = kind.model_fields[step].annotation if step in kind.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if step not in kind.model_fields:
+            continue  # a place in a list, or a name in a table, of such records
+        annotation = kind.model_fields[step].annotation
+        records = (
+            inner
+            for inner in (annotation, *get_args(annotation))
+            if isinstance(inner, type) and issubclass(inner, BaseModel)
+        )
+        inner = next(records, None)
+        if inner is None:
             break
         kind = inner
     return kind

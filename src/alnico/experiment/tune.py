@@ -1,14 +1,13 @@
 """Settings chosen on validation: trial after trial, stage after stage, kept so that a kill loses one trial at most."""
 
 import csv
-import fcntl
 import io
 import json
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,11 +21,12 @@ from alnico.experiment.bench import (
     SearchWatcher,
     Unwatched,
     open_bench,
-    question_of,
+    settings_text,
 )
 from alnico.experiment.crew import hired
 from alnico.experiment.folder import RECORD as RUN_RECORD
 from alnico.experiment.folder import Run, finite, open_run
+from alnico.experiment.lock import locked
 from alnico.experiment.run import resume, run
 from alnico.experiment.space import Search
 from alnico.experiment.spec import RunSpec, read_spec, settings_toml
@@ -64,7 +64,7 @@ class Tuned:
     @property
     def base_value(self) -> float | None:
         """The value of the base's own settings, where a trial had them."""
-        asked = question_of(self.search.spec)
+        asked = settings_text(self.search.spec)
         alike = [trial for trial in self.trials if trial.question == asked]
         told = best_of(alike)
         return None if told is None else told.value
@@ -107,7 +107,7 @@ def tune(
     each is a process of its own with its share of the threads. Files: ``search.json`` what was asked and what it
     cost, ``study.db`` the trials, ``trials.csv`` the same for people, ``best.toml`` the best settings in full.
 
-    Raises StorageError if the folder holds another search or another process searches there; ConfigError for a search
+    Raises StorageError if the folder holds another search or another search is at work there; ConfigError for a search
     without an end; Interrupted when asked to stop.
     """
     folder = Path(folder)
@@ -116,7 +116,7 @@ def tune(
     _check_writable(search.spec)
     bench = open_bench(search)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with locked(folder, "search"):
         spent_before = _begin_or_go_on(folder, bench)
         watching = watcher or Unwatched()
         with open_store(folder / STORE, search) as store:
@@ -147,7 +147,7 @@ def train_winner(done: Tuned, watcher: Watcher | None = None) -> Run:
     place = done.folder / WINNER
     if not (place / RUN_RECORD).exists():
         return run(done.spec, place, watcher=watcher)
-    if question_of(open_run(place).spec) != question_of(done.spec):
+    if settings_text(open_run(place).spec) != settings_text(done.spec):
         raise StorageError(
             f"{place} has other settings than are best now; train {done.folder / BEST} to another folder"
         )
@@ -339,14 +339,3 @@ def _table(done: Tuned) -> str:
         head = [trial.number, stage, trial.outcome, value, trial.best_epoch, trial.epochs]
         writer.writerow([*head, f"{trial.seconds:.3f}", *values, trial.note])
     return file.getvalue()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which a killed process lets go of. Raises StorageError if another has it."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as problem:
-            raise StorageError(f"another process searches in {folder}; wait for it or stop it") from problem
-        yield

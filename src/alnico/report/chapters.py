@@ -9,7 +9,7 @@ from typing import Any
 from alnico.data.describe import check
 from alnico.data.store import is_data_folder, read_manifest
 from alnico.errors import DataError, StorageError
-from alnico.experiment.folder import Run
+from alnico.experiment.folder import Question, Run
 from alnico.experiment.results import Duel, RunRecord, duels, main_run, record_of
 
 
@@ -57,7 +57,7 @@ def chapters_of(runs: Sequence[Run]) -> list[Chapter]:
 
     Raises StorageError if a run is not finished.
     """
-    groups: dict[tuple[str, str, str], list[Run]] = {}
+    groups: dict[Question, list[Run]] = {}
     for run in runs:
         groups.setdefault(record_of(run).question, []).append(run)
     return [

@@ -120,7 +120,8 @@ def _protocol_title(record: RunRecord) -> str:
     recipe = record.record["split"]["recipe"]
     told = ", ".join(f"{key} {value}" for key, value in recipe.items() if key != "rule")
     mask = record.settings["evaluation"]["mask"]
-    return f"Split {recipe['rule']}{f' ({told})' if told else ''}, mask {mask}"
+    protocol = f", protocol {record.protocol}" if record.protocol else ""
+    return f"Split {recipe['rule']}{f' ({told})' if told else ''}, mask {mask}{protocol}"
 
 
 def _protocol(records: Sequence[RunRecord]) -> list[str]:

@@ -1,0 +1,106 @@
+"""What the runs of a part say together: the strongest baseline, the trial that validation chooses, and what choosing on
+the test part would have claimed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from alnico.experiment.results import KEPT_METRICS, OWN_MODEL
+
+BASELINE_METRIC = "ndcg@20"
+"""The validation measure by which a table's strongest baseline is found."""
+ORACLE = "chosen on the test part: not a result, but what a search that looks there would have claimed"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A finished run in a part: its variant, its model, its data set, its result.json."""
+
+    variant: str
+    model: str
+    dataset: str
+    result: Mapping[str, Any]
+
+    def measure(self, part: Literal["valid", "test"], metric: str) -> float:
+        """The mean of one measure."""
+        return float(self.result[part][metric])
+
+
+class Choice(BaseModel, frozen=True, extra="forbid"):
+    """A variant that stands out on a data set, and by what: means over its runs of different seeds."""
+
+    variant: str
+    by: str
+    """Part and measure that chose it."""
+    value: float
+    """Its mean there."""
+    test: Mapping[str, float]
+    """Its test means."""
+    runs: int
+    """Runs that the means are over."""
+    among: int
+    """Variants that it was chosen from."""
+    mark: str | None = None
+    """What has to stand beside it wherever it is shown."""
+
+
+class Findings(BaseModel, frozen=True, extra="forbid"):
+    """What a part says of one data set; None where there is nothing to choose from, or it was not asked for."""
+
+    strongest_baseline: Choice | None = None
+    chosen: Choice | None = None
+    oracle: Choice | None = None
+
+
+def findings(tried: Sequence[Tried], metric: str, *, is_grid: bool, oracle: bool) -> dict[str, Findings]:
+    """By data set, what the finished runs of a part say.
+
+    Variants count where they have as many runs as the one with the most: a mean over fewer seeds is no equal. A grid
+    has a chosen trial, by validation ``metric``; with ``oracle`` also the one that test ``metric`` would have chosen,
+    which is marked as such.
+    """
+    found = {}
+    for dataset in dict.fromkeys(one.dataset for one in tried):
+        here = [one for one in tried if one.dataset == dataset]
+        baselines = [one for one in here if one.model != OWN_MODEL]
+        found[dataset] = Findings(
+            strongest_baseline=_best(baselines, "valid", BASELINE_METRIC),
+            chosen=_best(here, "valid", metric) if is_grid else None,
+            oracle=_best(here, "test", metric, ORACLE) if is_grid and oracle else None,
+        )
+    return found
+
+
+def _best(
+    tried: Sequence[Tried], part: Literal["valid", "test"], metric: str, mark: str | None = None
+) -> Choice | None:
+    by_variant: dict[str, list[Tried]] = {}
+    for one in tried:
+        if metric in one.result[part]:
+            by_variant.setdefault(one.variant, []).append(one)
+    if not by_variant:
+        return None
+    most = max(map(len, by_variant.values()))
+    whole = {variant: runs for variant, runs in by_variant.items() if len(runs) == most}
+
+    def mean(runs: Sequence[Tried], of: Callable[[Tried], float]) -> float:
+        return fmean(of(one) for one in runs)
+
+    variant = max(whole, key=lambda name: mean(whole[name], lambda one: one.measure(part, metric)))
+    runs = whole[variant]
+    return Choice(
+        variant=variant,
+        by=f"{part} {metric}",
+        value=mean(runs, lambda one: one.measure(part, metric)),
+        test={
+            name: fmean(one.measure("test", name) for one in runs)
+            for name in KEPT_METRICS
+            if all(name in one.result["test"] for one in runs)
+        },
+        runs=len(runs),
+        among=len(whole),
+        mark=mark,
+    )

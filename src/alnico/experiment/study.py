@@ -1,0 +1,220 @@
+"""A study's folder: its plan, which runs serve which part, and what they found, for every later table and figure."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from alnico.errors import StorageError
+from alnico.experiment.course import Course
+from alnico.experiment.findings import Findings, Tried, findings
+from alnico.experiment.folder import Run, open_run
+from alnico.experiment.ledger import Ledger, State
+from alnico.experiment.plan import Part, Reference, StudyPlan
+from alnico.experiment.protocol import Protocol
+from alnico.experiment.results import SUFFIX, RunRecord, read_record, record_of
+from alnico.experiment.spec import validated
+from alnico.storage import read_json, write_json
+
+STUDY, FORMAT = "study.json", 1
+
+
+class StudiedRun(BaseModel, frozen=True, extra="forbid"):
+    """A run of a study: where it stands."""
+
+    dataset: str
+    seed: int
+    model: str
+    state: State
+    sentence: str = ""
+    """Why it is not finished, where there is a reason."""
+    exception: str | None = None
+    """Where it departs from the protocol, and why."""
+
+
+class PartEntry(BaseModel, frozen=True, extra="forbid"):
+    """A run in a part: what the part calls it and which of its settings vary there, by dotted key."""
+
+    run: str
+    variant: str
+    varied: Mapping[str, Any]
+    dataset: str
+    seed: int
+
+
+class StudyFile(BaseModel, frozen=True, extra="forbid"):
+    """What study.json holds; ``runs`` by the name of their folder or record, ``parts`` and ``findings`` by part."""
+
+    format: int
+    plan: StudyPlan
+    protocol: Protocol
+    protocol_fingerprint: str
+    records: str
+    """Where records stand, from the study's folder."""
+    runs: Mapping[str, StudiedRun]
+    parts: Mapping[str, tuple[PartEntry, ...]]
+    findings: Mapping[str, Mapping[str, Findings]]
+    """By part and data set."""
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """A finished run as it stands in a part; ``run`` is its folder, None where only the record is left."""
+
+    variant: str
+    varied: Mapping[str, Any]
+    dataset: str
+    seed: int
+    record: RunRecord
+    run: Run | None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that was run, wholly or in part."""
+
+    folder: Path
+    content: StudyFile = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.content.plan.name
+
+    @property
+    def protocol(self) -> Protocol:
+        """What all its runs share."""
+        return self.content.protocol
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Its parts, in the plan's order."""
+        return self.content.plan.parts
+
+    def runs_of(self, part: str) -> list[StudyRun]:
+        """The finished runs of a part, in the plan's order. Raises ConfigError for an unknown part.
+
+        Their records carry the study's protocol, under whichever name they were made: what it decides, they did.
+        """
+        return [
+            StudyRun(entry.variant, entry.varied, entry.dataset, entry.seed, *self._opened(entry.run))
+            for entry in self.content.parts[self.content.plan.part(part).name]
+            if self.content.runs[entry.run].state == "finished"
+        ]
+
+    def lacking(self, part: str) -> list[tuple[PartEntry, StudiedRun]]:
+        """The runs of a part that are not finished, and where they stand."""
+        return [
+            (entry, self.content.runs[entry.run])
+            for entry in self.content.parts[self.content.plan.part(part).name]
+            if self.content.runs[entry.run].state != "finished"
+        ]
+
+    def findings_of(self, part: str) -> Mapping[str, Findings]:
+        """By data set, what the part's runs say together."""
+        return self.content.findings.get(self.content.plan.part(part).name, {})
+
+    @cached_property
+    def _stored(self) -> Mapping[str, Path]:
+        folder = self.folder / self.content.records
+        return {path.name.removesuffix(SUFFIX): path for path in sorted(folder.glob(f"*/*{SUFFIX}"))}
+
+    def _opened(self, name: str) -> tuple[RunRecord, Run | None]:
+        folder = self.folder / "runs" / name
+        run = open_run(folder) if folder.is_dir() else None
+        if run is not None and run.is_tested:
+            record = record_of(run)
+        elif name in self._stored:
+            record, run = read_record(self._stored[name]), None
+        else:
+            raise StorageError(
+                f"the run {name} of the study {self.folder} is gone, folder and record; run the study again"
+            )
+        stamp = self.protocol.stamp(self.content.runs[name].exception)
+        return replace(record, record={**record.record, "protocol": stamp}), run
+
+
+def open_study(folder: str | Path) -> Study:
+    """The study in this folder. Raises StorageError when there is none, or a newer alnico wrote it."""
+    folder = Path(folder)
+    if not (folder / STUDY).exists():
+        raise StorageError(
+            f"{folder} is not the folder of a study: it has no {STUDY}; `alnico study` makes one"
+        )
+    content = read_json(folder / STUDY)
+    if content["format"] > FORMAT:
+        raise StorageError(
+            f"{folder / STUDY} has format {content['format']}, newer than this alnico reads ({FORMAT}); upgrade alnico"
+        )
+    return Study(folder, validated(StudyFile, content, STUDY))
+
+
+def write_study(ledger: Ledger, *, oracle: bool = False) -> None:
+    """Write study.json as the ledger stands; with ``oracle``, for grids whose runs have all ended, also the trial that
+    the test part would have chosen."""
+    course, names = ledger.course, ledger.names
+    content = StudyFile(
+        format=FORMAT,
+        plan=course.plan,
+        protocol=course.protocol,
+        protocol_fingerprint=course.protocol.fingerprint,
+        records=os.path.relpath(ledger.records, ledger.folder),
+        runs={
+            names[run.name]: StudiedRun(
+                dataset=run.dataset,
+                seed=run.seed,
+                model=run.model,
+                state=ledger.states[run.name],
+                sentence=ledger.sentences.get(run.name, ""),
+                exception=run.exception,
+            )
+            for run in course.runs
+        },
+        parts={
+            part: tuple(
+                PartEntry(
+                    run=names[placed.run],
+                    variant=placed.variant,
+                    varied=_told(placed.varied, placed.run, ledger),
+                    dataset=placed.dataset,
+                    seed=placed.seed,
+                )
+                for placed in entries
+            )
+            for part, entries in course.placed.items()
+        },
+        findings={part.name: _findings(part, ledger, oracle) for part in course.plan.parts},
+    )
+    write_json(ledger.folder / STUDY, content.model_dump(mode="json", by_alias=True))
+
+
+def _told(varied: Mapping[str, Any], name: str, ledger: Ledger) -> Mapping[str, Any]:
+    """What varies, with settings that came from other runs as they were in this one."""
+    told = dict(varied)
+    run = ledger.course.run(name)
+    for key, value in varied.items():
+        if isinstance(value, Reference):
+            is_told = ledger.states[name] in ("started", "running", "finished")
+            source = run.references[key][1]
+            told[key] = value.of(ledger.known[source].result) if is_told else value.model_dump(by_alias=True)
+    return told
+
+
+def _findings(part: Part, ledger: Ledger, oracle: bool) -> dict[str, Findings]:
+    course: Course = ledger.course
+    entries: Sequence[Any] = course.placed[part.name]
+    tried = [
+        Tried(placed.variant, course.run(placed.run).model, placed.dataset, ledger.known[placed.run].result)
+        for placed in entries
+        if placed.run in ledger.known
+    ]
+    is_closed = all(
+        ledger.states[placed.run] in ("finished", "failed", "blocked", "missing") for placed in entries
+    )
+    return findings(
+        tried, course.protocol.training.metric, is_grid=bool(part.grids), oracle=oracle and is_closed
+    )

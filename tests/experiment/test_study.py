@@ -1,0 +1,486 @@
+"""A study in this process: what is made, in which order, what is kept, what goes on, what the folder tells."""
+
+import json
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alnico.data.features import ItemFeatures
+from alnico.data.store import open_dataset, save_dataset
+from alnico.errors import ConfigError, StorageError
+from alnico.experiment import executor as executors
+from alnico.experiment.conducting import Unwatched, conduct, expected_seconds, seconds_taken, standing_of
+from alnico.experiment.executor import Here, Job, Outcome, Workers
+from alnico.experiment.folder import open_run
+from alnico.experiment.ledger import Ledger
+from alnico.experiment.results import read_record, write_record
+from alnico.experiment.run import resume, run
+from alnico.experiment.spec import read_spec
+from alnico.experiment.study import Study, open_study
+from alnico.training.trainer import Interrupted
+from studied import furnish, laid_out
+
+PARTS = """
+[models.small]
+file = "{folder}/bpr.toml"
+label = "small BPR"
+
+[[parts]]
+name = "overall"
+table = "overall"
+models = ["{folder}/popular.toml", "small"]
+
+[[parts]]
+name = "chain"
+table = "ablations"
+base = "small"
+seeds = "ablation"
+[parts.variants]
+"dependent" = { model.width = { from = "full", fact = "epochs", times = 1.5 } }
+"full" = {}
+
+[[parts]]
+name = "grid"
+figure = "sensitivity"
+base = "small"
+seeds = "ablation"
+[[parts.grids]]
+settings = { model.width = [3, 4, 6] }
+"""
+MADE = {
+    "toy-popular-1",
+    "toy-popular-2",
+    "toy-small-1",
+    "toy-small-2",
+    "toy-small-full-3",
+    "toy-small-dependent-3",
+    "toy-small-width=6-3",
+}
+
+
+class Order(Unwatched):
+    """Remembers which runs began, and how they ended."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.outcomes: list[Outcome] = []
+
+    def began(self, name: str, dataset: str) -> None:
+        self.names.append(name)
+
+    def ended(self, outcome: Outcome, standing: object) -> None:
+        self.outcomes.append(outcome)
+
+
+def study(
+    plan: Path, folder: Path, records: Path | None = None, part: str | None = None, oracle: bool = False
+) -> tuple[Study, list[str]]:
+    """The plan's runs made in this process, and the names of those that were."""
+    order = Order()
+    ledger = Ledger(laid_out(plan), folder, records or folder / "records", part=part)
+    return conduct(ledger, Here(), order, oracle=oracle), order.names
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plan of three parts, to be read only."""
+    return furnish(tmp_path_factory.mktemp("plan"), PARTS)
+
+
+@pytest.fixture(scope="module")
+def made(plan: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, list[str]]:
+    """The study that was made of it, to be read only."""
+    return study(plan, tmp_path_factory.mktemp("study"), oracle=True)
+
+
+def copied(made: Study, to: Path) -> Path:
+    """A copy of the study's folder, to be changed."""
+    shutil.copytree(made.folder, to)
+    return to
+
+
+def test_every_run_is_made_once_and_after_what_it_waits_for(made: tuple[Study, list[str]]) -> None:
+    opened, order = made
+    # Width 4 of the grid is that of the file; that of the dependent run is 1.5 times two epochs, 3: the first of the
+    # grid turns out to be it.
+    assert set(order) == MADE
+    assert len(order) == len(MADE)
+    assert order.index("toy-small-full-3") < order.index("toy-small-dependent-3")
+    assert {path.name for path in (opened.folder / "runs").iterdir()} == MADE
+    assert {path.name for path in (opened.folder / "records" / "toy").iterdir()} == {
+        f"{name}.npz" for name in MADE
+    }
+
+
+def test_study_tells_which_runs_serve_which_part_and_what_varies(made: tuple[Study, list[str]]) -> None:
+    opened = open_study(made[0].folder)
+    assert [part.name for part in opened.parts] == ["overall", "chain", "grid"]
+    assert opened.name == "tiny"
+    overall = opened.runs_of("overall")
+    assert [(one.variant, one.seed) for one in overall] == [
+        ("Popularity", 1),
+        ("small BPR", 1),
+        ("Popularity", 2),
+        ("small BPR", 2),
+    ]
+    for one in overall:
+        assert one.run is not None
+        assert one.record.result == one.run.result
+        assert one.record.protocol == "tiny"
+        assert one.record.settings["seed"] == one.record.record["split"]["recipe"]["seed"] == one.seed
+    assert [(one.variant, one.varied) for one in opened.runs_of("chain")] == [
+        ("dependent", {"model.width": 3}),
+        ("full", {}),
+    ]
+    grid = opened.runs_of("grid")
+    assert [(one.varied["model.width"], one.record.settings["model"]["width"]) for one in grid] == [
+        (3, 3),
+        (4, 4),
+        (6, 6),
+    ]
+    assert [one.record.name for one in grid] == [
+        "toy-small-dependent-3",
+        "toy-small-full-3",
+        "toy-small-width=6-3",
+    ]
+    assert opened.lacking("grid") == []
+    with pytest.raises(ConfigError, match=r"has no part 'gird'; did you mean 'grid'\?"):
+        opened.runs_of("gird")
+
+
+def test_findings_rest_on_validation_and_the_oracle_is_marked(made: tuple[Study, list[str]]) -> None:
+    opened = made[0]
+    grid = opened.runs_of("grid")
+    found = opened.findings_of("grid")["toy"]
+    by_valid = max(grid, key=lambda one: one.record.measure("valid", "recall@5") or 0)
+    by_test = max(grid, key=lambda one: one.record.measure("test", "recall@5") or 0)
+    assert found.chosen is not None
+    assert found.oracle is not None
+    assert (found.chosen.variant, found.oracle.variant) == (by_valid.variant, by_test.variant)
+    assert found.oracle.mark is not None
+    assert "not a result" in found.oracle.mark
+    baseline = opened.findings_of("overall")["toy"].strongest_baseline
+    means: Mapping[str, float] = {
+        variant: np.mean(
+            [
+                one.record.measure("valid", "ndcg@20") or 0
+                for one in opened.runs_of("overall")
+                if one.variant == variant
+            ]
+        ).item()
+        for variant in ("Popularity", "small BPR")
+    }
+    assert baseline is not None
+    assert baseline.value == pytest.approx(max(means.values()))
+    assert means[baseline.variant] == max(means.values())
+
+
+def test_run_follows_the_protocol_and_its_record_says_so(made: tuple[Study, list[str]]) -> None:
+    record = open_run(made[0].folder / "runs" / "toy-small-1").record
+    assert record["label"] == "small BPR"
+    assert record["protocol"] == made[0].protocol.stamp()
+    assert record["spec"]["min_user"] == 2
+    # User 0 has a single interaction and is left out.
+    assert record["dataset"]["users"] == 29
+
+
+def test_finished_study_makes_nothing_again(
+    made: tuple[Study, list[str]], plan: Path, tmp_path: Path
+) -> None:
+    folder = copied(made[0], tmp_path / "study")
+    again, order = study(plan, folder, oracle=True)
+    assert order == []
+    assert (folder / "study.json").read_text() == (made[0].folder / "study.json").read_text()
+    assert again.content == made[0].content
+
+
+def test_runs_that_are_gone_count_by_their_records(
+    made: tuple[Study, list[str]], plan: Path, tmp_path: Path
+) -> None:
+    folder = copied(made[0], tmp_path / "study")
+    shutil.rmtree(folder / "runs")
+    again, order = study(plan, folder)
+    assert order == []
+    # The dependent run's width still comes from the outcome of the full one.
+    dependent = next(one for one in again.runs_of("chain") if one.variant == "dependent")
+    assert (dependent.run, dependent.varied, dependent.record.result["epochs"]) == (
+        None,
+        {"model.width": 3},
+        2,
+    )
+    (folder / "records" / "toy" / "toy-small-1.npz").unlink()
+    again, order = study(plan, folder)
+    assert order == ["toy-small-1"]
+    assert again.runs_of("overall")[1].run is not None
+
+
+def test_records_elsewhere_and_under_other_names_count_and_are_not_written_over(
+    made: tuple[Study, list[str]], plan: Path, tmp_path: Path
+) -> None:
+    records = tmp_path / "results"
+    stored = made[0].folder / "records" / "toy"
+    # One that somebody made without any protocol, one of another run under the name that this study would give.
+    theirs = read_record(stored / "toy-small-1.npz")
+    write_record(replace(theirs, name="mine", record={**theirs.record, "protocol": None}), records)
+    other = read_record(stored / "toy-small-2.npz")
+    blocked = write_record(replace(other, name="toy-popular-1"), records)
+    before = blocked.read_bytes()
+
+    opened, order = study(plan, tmp_path / "study", records, part="overall")
+    assert [name[:13] for name in order] == ["toy-popular-1", "toy-popular-2"]
+    assert len(order[0]) == len("toy-popular-1") + 7
+    runs = {(one.variant, one.seed): one for one in opened.runs_of("overall")}
+    assert runs["small BPR", 1].record.name == "mine"
+    assert runs["small BPR", 1].record.question == runs["Popularity", 1].record.question
+    assert runs["small BPR", 2].record.name == "toy-popular-1"
+    assert blocked.read_bytes() == before
+
+
+def test_other_data_make_other_runs(made: tuple[Study, list[str]], tmp_path: Path) -> None:
+    folder = copied(made[0], tmp_path / "study")
+    plan = furnish(tmp_path, PARTS)
+    dataset = open_dataset(tmp_path / "data")
+    without = replace(dataset, features=ItemFeatures(dataset.n_items, {}))
+    save_dataset(without, tmp_path / "data", force=True)
+    _, order = study(plan, folder, part="overall")
+    assert len(order) == 4
+    assert all(name[:-7] in MADE for name in order)
+
+
+def test_only_a_part_and_what_it_needs_is_made(plan: Path, tmp_path: Path) -> None:
+    opened, order = study(plan, tmp_path / "study", part="chain")
+    assert order == ["toy-small-full-3", "toy-small-dependent-3"]
+    assert len(opened.runs_of("chain")) == 2
+    # That the first of the grid is the dependent run is found when the grid's turn comes.
+    assert [(entry.variant, told.state) for entry, told in opened.lacking("grid")] == [
+        ("width=3", "waiting"),
+        ("width=6", "waiting"),
+    ]
+    assert opened.findings_of("overall") == {}
+
+
+def test_oracle_waits_until_all_runs_of_its_part_have_ended(plan: Path, tmp_path: Path) -> None:
+    opened, _ = study(plan, tmp_path / "study", part="chain", oracle=True)
+    found = opened.findings_of("grid")["toy"]
+    assert found.chosen is not None
+    assert found.oracle is None
+
+
+FAILING = """
+[[parts]]
+name = "chain"
+table = "ablations"
+base = "{folder}/bpr.toml"
+seeds = "ablation"
+[parts.variants]
+"dependent" = { model.width = { from = "hot", fact = "epochs" } }
+"nonsense" = { model.width = { from = "well", fact = "switch_step" } }
+"hot" = { training.learning_rate = 1e30 }
+"well" = {}
+"""
+
+
+def test_run_that_fails_is_told_and_those_that_wait_for_it_while_others_go_on(tmp_path: Path) -> None:
+    plan = furnish(tmp_path, FAILING)
+    opened, order = study(plan, tmp_path / "study")
+    assert order == ["toy-bpr-hot-3", "toy-bpr-well-3"]
+    told = {entry.variant: (run.state, run.sentence) for entry, run in opened.lacking("chain")}
+    assert told["hot"][0] == "failed"
+    assert told["hot"][1].startswith("training diverged: loss term ")
+    assert told["dependent"] == ("blocked", "it waits for toy-bpr-hot-3, which is failed")
+    assert told["nonsense"][0] == "failed"
+    assert "'well' has no switch_step to go by: None" in told["nonsense"][1]
+    assert [one.variant for one in opened.runs_of("chain")] == ["well"]
+    # What failed is tried again, what is finished is not.
+    _, order = study(plan, tmp_path / "study")
+    assert order == ["toy-bpr-hot-3"]
+
+
+def test_run_that_began_and_was_killed_is_resumed(
+    made: tuple[Study, list[str]], plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copied(made[0], tmp_path / "study")
+    (folder / "records" / "toy" / "toy-small-1.npz").unlink()
+    begun = folder / "runs" / "toy-small-1"
+    (begun / "result.json").unlink()
+    # Killed before anything was saved but the record of what it is.
+    for path in begun.iterdir():
+        if path.name != "run.json":
+            path.unlink()
+    resumed: list[str] = []
+
+    def watched(at: Path) -> object:
+        resumed.append(at.name)
+        return resume(at)
+
+    monkeypatch.setattr(executors, "resume", watched)
+    _, order = study(plan, folder)
+    assert order == resumed == ["toy-small-1"]
+    assert (begun / "scorer.safetensors").read_bytes() == (
+        made[0].folder / "runs" / "toy-small-1" / "scorer.safetensors"
+    ).read_bytes()
+    assert (folder / "records" / "toy" / "toy-small-1.npz").exists()
+
+
+def test_time_left_is_that_of_runs_of_the_same_model(
+    plan: Path, made: tuple[Study, list[str]], tmp_path: Path
+) -> None:
+    folder = copied(made[0], tmp_path / "study")
+    for name in ("toy-small-1", "toy-popular-2"):
+        shutil.rmtree(folder / "runs" / name)
+        (folder / "records" / "toy" / f"{name}.npz").unlink()
+    for name, seconds in (("toy-popular-1", 2.0), ("toy-small-2", 10.0), ("toy-small-full-3", 20.0)):
+        path = folder / "runs" / name / "result.json"
+        told = {**json.loads(path.read_text()), "training_seconds": seconds, "test_seconds": 0.0}
+        path.write_text(json.dumps(told))
+        (folder / "records" / "toy" / f"{name}.npz").unlink()
+    for name in ("toy-small-dependent-3", "toy-small-width=6-3"):
+        shutil.rmtree(folder / "runs" / name)
+        (folder / "records" / "toy" / f"{name}.npz").unlink()
+    ledger = Ledger(laid_out(plan), folder, folder / "records", part="overall")
+    taken = seconds_taken(ledger)
+    assert expected_seconds(taken, "toy", "popularity") == 2
+    assert expected_seconds(taken, "toy", "bpr_mf") == 15
+    # A model that no run tells of is taken for one like the others: (2 + 10 + 20) / 3.
+    assert expected_seconds(taken, "toy", "magnet") == pytest.approx(32 / 3)
+    assert expected_seconds(taken, "other", "bpr_mf") is None
+    standing = standing_of(ledger, lanes=2)
+    assert (standing.wanted, standing.finished, standing.failed) == (4, 2, 0)
+    assert standing.seconds_left == pytest.approx((15 + 2) / 2)
+
+
+def test_timed_runs_have_the_machine_for_themselves(tmp_path: Path) -> None:
+    parts = """
+[[parts]]
+name = "overall"
+table = "overall"
+models = ["{folder}/popular.toml", "{folder}/bpr.toml"]
+[[parts]]
+name = "timed"
+table = "efficiency"
+models = ["{folder}/bpr.toml"]
+seeds = [1]
+alone = true
+"""
+    course = laid_out(furnish(tmp_path, parts))
+    assert [run.name for run in course.runs if run.alone] == ["toy-bpr-1"]
+    together: list[set[str]] = []
+
+    class Roomy:
+        """Takes as many jobs as there are and ends them at the next question, oldest first."""
+
+        def __init__(self) -> None:
+            self.here, self.jobs = Here(), list[executors.Job]()
+            self.room = 9
+
+        def submit(self, job: executors.Job) -> None:
+            self.jobs.append(job)
+            together.append({one.name for one in self.jobs})
+
+        def wait(self, seconds: float) -> list[Outcome]:
+            self.here.submit(self.jobs.pop(0))
+            return list(self.here.wait(seconds))
+
+        def stop(self) -> None:
+            """Nothing."""
+
+    conduct(Ledger(course, tmp_path / "study", tmp_path / "study" / "records"), Roomy())
+    assert {"toy-bpr-1"} in together
+    assert not any("toy-bpr-1" in names and len(names) > 1 for names in together)
+    assert {"toy-popular-2", "toy-bpr-2"} in together
+
+
+def test_what_is_no_study_and_what_a_newer_version_wrote_is_refused(
+    made: tuple[Study, list[str]], tmp_path: Path
+) -> None:
+    with pytest.raises(StorageError, match=r"is not the folder of a study: it has no study.json"):
+        open_study(tmp_path)
+    content = json.loads((made[0].folder / "study.json").read_text())
+    (tmp_path / "study.json").write_text(json.dumps({**content, "format": 99}))
+    with pytest.raises(StorageError, match="has format 99, newer than this alnico reads"):
+        open_study(tmp_path)
+    (tmp_path / "study.json").write_text(json.dumps(content))
+    with pytest.raises(StorageError, match=r"toy-popular-1 of the study .* is gone, folder and record"):
+        open_study(tmp_path).runs_of("overall")
+
+
+def test_warm_started_run_is_not_taken_for_one_of_the_plan(plan: Path, tmp_path: Path) -> None:
+    course = laid_out(plan)
+    spec = course.run("toy-small-1").spec({})
+    first = run(read_spec({**spec.resolved(), "seed": 77}), tmp_path / "first")
+    run(spec, tmp_path / "study" / "runs" / "toy-small-1", warm_start=first)
+    ledger = Ledger(course, tmp_path / "study", tmp_path / "records")
+    assert ledger.states["toy-small-1"] == "waiting"
+    job = ledger.begin(course.run("toy-small-1"))
+    assert job is not None
+    assert Path(job.folder).name != "toy-small-1"
+
+
+class Stopping:
+    """Ends every job as if its process had been asked to stop."""
+
+    room = 1
+
+    def __init__(self) -> None:
+        self.ended: list[Outcome] = []
+
+    def submit(self, job: executors.Job) -> None:
+        self.ended.append(Outcome(job.name, "stopped", "nothing was lost"))
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        told, self.ended = self.ended, []
+        return told
+
+    def stop(self) -> None:
+        """Nothing."""
+
+
+def test_run_that_somebody_stops_does_not_stop_the_others(plan: Path, tmp_path: Path) -> None:
+    order = Order()
+    opened = conduct(Ledger(laid_out(plan), tmp_path / "study", tmp_path, part="overall"), Stopping(), order)
+    assert [(outcome.ending, outcome.sentence) for outcome in order.outcomes] == 4 * [
+        ("failed", "it was stopped from outside; nothing was lost")
+    ]
+    assert opened.runs_of("overall") == []
+
+
+def test_ctrl_c_in_this_process_reaches_the_run_and_the_study(tmp_path: Path) -> None:
+    plan = furnish(tmp_path, PARTS, epochs=400, patience=400)
+    begun = tmp_path / "study" / "runs" / "toy-small-1" / "history.jsonl"
+
+    def press() -> None:
+        until = time.monotonic() + 60
+        while not begun.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    finger = threading.Thread(target=press)
+    finger.start()
+    ledger = Ledger(laid_out(plan), tmp_path / "study", tmp_path / "records")
+    with pytest.raises(Interrupted, match="stopped with 1 of 8 runs finished; the same command goes on"):
+        conduct(ledger, Here())
+    finger.join()
+    states = {name: run.state for name, run in open_study(tmp_path / "study").content.runs.items()}
+    assert states["toy-popular-1"] == "finished"
+    assert states["toy-small-1"] == "started"
+
+
+@pytest.mark.slow
+def test_defect_of_a_worker_is_told_with_the_place_of_its_traceback(plan: Path, tmp_path: Path) -> None:
+    workers = Workers(1, 1, tmp_path / "logs")
+    spec = laid_out(plan).run("toy-popular-1").spec({}).resolved()
+    # Half a letter, which no file can hold, stands for what nobody has thought of.
+    workers.submit(Job("odd", str(tmp_path / "run"), spec, label="\ud800"))
+    (outcome,) = workers.wait(60)
+    log = tmp_path / "logs" / "odd.log"
+    assert outcome == Outcome(
+        "odd", "failed", f"its process ended with exit code 1; what it said is in {log}"
+    )
+    assert "UnicodeEncodeError" in log.read_text()

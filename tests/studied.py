@@ -1,0 +1,75 @@
+"""A tiny study: data of thirty users, short runs of models without content, a protocol and a plan as files."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import worlds
+from alnico.data.store import save_dataset
+from alnico.experiment.course import Course, lay_out
+from alnico.experiment.plan import load_plan
+from alnico.experiment.protocol import read_protocol
+
+PROTOCOL = """
+name = "tiny"
+seeds = [1, 2]
+ablation_seed = 3
+min_user = 2
+
+[split]
+rule = "random"
+seed = "run"
+
+[training]
+metric = "recall@5"
+patience = {patience}
+epochs = {epochs}
+
+[evaluation]
+metrics = ["recall@5", "recall@10", "recall@20", "ndcg@20"]
+k = 20
+"""
+MODELS = {
+    "bpr": """
+[model]
+name = "bpr_mf"
+width = 4
+[training]
+batch_size = 32
+learning_rate = 0.05
+""",
+    "popular": '[model]\nname = "popularity"\n',
+    "magnet": '[model]\nname = "magnet"\nwidth = 8\nneighbours = 5\ninduced = 5\n',
+}
+
+
+def furnish(folder: Path, parts: str, *, epochs: int = 2, patience: int = 5, head: str = "") -> Path:
+    """Data, settings files and protocol in ``folder``, and a plan with these parts; returns the plan's path."""
+    data = folder / "data"
+    if not data.exists():
+        world = worlds.scattered(seed=4, n_users=30, n_items=20, per_user=6)
+        save_dataset(worlds.dataset_of(world, "toy"), data)
+    for name, text in MODELS.items():
+        (folder / f"{name}.toml").write_text(text)
+    (folder / "protocol.toml").write_text(PROTOCOL.format(epochs=epochs, patience=patience))
+    plan = folder / "plan.toml"
+    plan.write_text(
+        f'name = "tiny"\nprotocol = "{folder}/protocol.toml"\n[datasets]\ntoy = "{data}"\n{head}\n'
+        + parts.replace("{folder}", str(folder))
+    )
+    return plan
+
+
+def laid_out(plan: Path, places: Mapping[str, str] | None = None) -> Course:
+    """The runs of the plan in this file."""
+    read = load_plan(plan, places)
+    return lay_out(read, read_protocol(read.protocol))
+
+
+def names(course: Course, part: str) -> list[tuple[str, str]]:
+    """Variant and run of each entry of a part."""
+    return [(placed.variant, placed.run) for placed in course.placed[part]]
+
+
+def same_bytes(first: Path, second: Path, files: Iterable[str]) -> bool:
+    """Whether these files are equal in both folders."""
+    return all((first / name).read_bytes() == (second / name).read_bytes() for name in files)
