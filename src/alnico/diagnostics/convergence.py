@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -65,4 +66,4 @@ def quality_over_time(history: Rows, metric: str) -> list[tuple[int, float, floa
 
 
 def _clock(history: Rows) -> list[float]:
-    return np.cumsum([float(row["epoch_seconds"] or 0.0) for row in history]).tolist()
+    return list(accumulate(float(row["epoch_seconds"] or 0.0) for row in history))
