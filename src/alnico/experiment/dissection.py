@@ -14,6 +14,8 @@ from alnico.data.split import Targets
 from alnico.diagnostics.faithfulness import Damage, NamedPart, damage, faithfulness
 from alnico.diagnostics.routing import route_pairs
 from alnico.errors import UnsupportedError
+from alnico.experiment.folder import Run
+from alnico.experiment.results import OWN_MODEL
 from alnico.models.magnet.cues import scaled_cue
 from alnico.models.magnet.scorer import MagnetScorer, Side
 from alnico.models.magnet.templates import renormalised
@@ -57,6 +59,22 @@ def nodes(scorer: MagnetScorer, train: Interactions, which: Which, rows: NDArray
     shares = torch.from_numpy(routing).float().to(scorer.device)
     after = torch.einsum("re,rep,rpd->rd", shares, weights, parts)
     return Nodes(rows, parts.flatten(1).cpu().numpy(), after.cpu().numpy(), routing)
+
+
+def routed_scorer(run: Run) -> MagnetScorer | None:
+    """The finished MAGNET of a run that stored how its test pairs were routed; None for any other run."""
+    if run.spec.model_name != OWN_MODEL or run.routing() is None:
+        return None
+    scorer = run.scorer()
+    return scorer if isinstance(scorer, MagnetScorer) and scorer.router is not None else None
+
+
+def asked_pairs(run: Run) -> Targets:
+    """The test pairs that the run was asked about, from what it stored. Raises UnsupportedError if it stored none."""
+    stored = run.routing()
+    if stored is None:
+        raise UnsupportedError(f"run {run.folder} stored no routing of its test pairs; magnet runs do")
+    return Targets.of(stored["users"].numpy(), stored["items"].numpy())
 
 
 def require_mixture(scorer: MagnetScorer) -> None:
