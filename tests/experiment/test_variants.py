@@ -149,19 +149,21 @@ def test_detectable_effect_comes_from_the_two_best_baselines() -> None:
     assert detectable(alone, N) is None
 
 
-def test_baseline_that_is_ahead_is_said_first() -> None:
+def test_baseline_that_is_ahead_is_named() -> None:
     ahead = study_row("LightGCN", [0.5, 0.5, 0.5], model="lightgcn")
     behind = study_row("VBPR", [0, 0, 0.5], model="vbpr")
     (field,) = fields([study_row("MAGNET", [0.5, 0.25, 0.5]), ahead, behind])
     told = standing(field)
-    assert told[0] == "toy, recall@20: LightGCN (0.5000, not significantly) is ahead of MAGNET (0.4167)."
-    assert len(told) == 2
+    assert [one.is_behind for one in told] == [True, True]
+    assert told[0].sentence == (
+        "toy, recall@20: LightGCN (0.5000, not significantly) is ahead of MAGNET (0.4167)."
+    )
 
 
 def test_leader_that_is_not_significant_says_so() -> None:
     (field,) = fields([study_row("MAGNET", [1, 0.5]), study_row("VBPR", [0, 0.5], model="vbpr")])
     told = standing(field)
-    assert told[0].startswith(
+    assert told[0].sentence.startswith(
         "toy, recall@20: MAGNET has the best mean. On recall@20, VBPR is not significantly"
     )
 
@@ -172,7 +174,7 @@ def test_clear_leader_is_said_plainly() -> None:
     (field,) = fields(
         [study_row("MAGNET", base + 0.5), study_row("VBPR", base + 0.01 * rng.random(200), model="vbpr")]
     )
-    assert standing(field)[0] == (
+    assert standing(field)[0].sentence == (
         "toy, recall@20: MAGNET has the best mean. Every other model is significantly worse."
     )
 

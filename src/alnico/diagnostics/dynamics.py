@@ -82,6 +82,16 @@ def smoothed(values: Float[NDArray[np.float64], " steps"], factor: float) -> NDA
     return out
 
 
+def thinned(
+    x: Float[NDArray[np.float64], " steps"] | Int[NDArray[np.int64], " steps"],
+    y: Float[NDArray[np.float64], " steps"],
+    most: int,
+) -> tuple[list[float], list[float]]:
+    """At most ``most`` points of a curve: means over runs of consecutive points, each at the last x of its run."""
+    blocks = np.array_split(np.arange(len(x)), max(1, min(most, len(x))))
+    return [float(x[block[-1]]) for block in blocks], [float(y[block].mean()) for block in blocks]
+
+
 @dataclass(frozen=True)
 class Switch:
     """When stage 2 began and why.

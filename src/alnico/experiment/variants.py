@@ -273,19 +273,23 @@ def detectable(field: Field, metric: str) -> Detectable | None:
     return None
 
 
-def standing(field: Field) -> list[str]:
-    """Who is ahead, in plain sentences, baselines that are ahead of MAGNET first.
+@dataclass(frozen=True)
+class Standing:
+    """Who is ahead on one measure, in a plain sentence, and whether that is another model than MAGNET."""
 
-    Empty where there is no MAGNET or no other model.
-    """
+    sentence: str
+    is_behind: bool
+
+
+def standing(field: Field) -> list[Standing]:
+    """Who is ahead on each claimed measure; empty where there is no MAGNET or no other model."""
     own = field.own
     if own is None or not field.baselines:
         return []
-    told = [_standing(field, own, metric) for metric in CLAIMED]
-    return [sentence for sentence, _ in sorted(told, key=lambda one: not one[1])]
+    return [_standing(field, own, metric) for metric in CLAIMED]
 
 
-def _standing(field: Field, own: Variant, metric: str) -> tuple[str, bool]:
+def _standing(field: Field, own: Variant, metric: str) -> Standing:
     mine = own.mean("test", metric)
     means = [(variant.mean("test", metric), variant) for variant in field.baselines]
     ahead = sorted(
@@ -300,14 +304,14 @@ def _standing(field: Field, own: Variant, metric: str) -> tuple[str, bool]:
     if not ahead or mine is None:
         warned = warning(fought)
         lead = f"{field.dataset}, {metric}: {own.label} has the best mean."
-        return (f"{lead} {warned}" if warned else f"{lead} Every other model is significantly worse."), False
+        return Standing(f"{lead} {warned or 'Every other model is significantly worse.'}", False)
     worse = [duel.second for duel in fought if duel.verdict == "worse"]
     names = ", ".join(
         f"{variant.label} ({value:.4f}, {'significantly' if variant.label in worse else 'not significantly'})"
         for value, variant in ahead
     )
     verb = "is" if len(ahead) == 1 else "are"
-    return f"{field.dataset}, {metric}: {names} {verb} ahead of {own.label} ({mine:.4f}).", True
+    return Standing(f"{field.dataset}, {metric}: {names} {verb} ahead of {own.label} ({mine:.4f}).", True)
 
 
 def claimable(field: Field) -> dict[str, list[Verdict]]:

@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from alnico.contracts import ExplainingScorer
+from alnico.diagnostics.dynamics import thinned
 from alnico.errors import DataError, StorageError
 from alnico.experiment.examples import routing_by_kind
 from alnico.experiment.folder import Run
@@ -281,10 +282,8 @@ def _stage_figures(record: RunRecord, run: Run) -> list[Shown]:
 
 def _thinned(label: str, rows: Sequence[Mapping[str, float]], name: str) -> inline.Curve:
     """Means of consecutive rows, few enough to draw."""
-    blocks = np.array_split(np.arange(len(rows)), min(MOST_POINTS, len(rows)))
-    steps = [float(rows[int(block[-1])]["step"]) for block in blocks]
-    values = [float(np.mean([rows[int(row)][name] for row in block])) for block in blocks]
-    return inline.Curve(label, steps, values)
+    steps, values = (np.array([row[key] for row in rows], dtype=np.float64) for key in ("step", name))
+    return inline.Curve(label, *thinned(steps, values, MOST_POINTS))
 
 
 def _group_figures(records: Sequence[RunRecord]) -> list[Shown]:
