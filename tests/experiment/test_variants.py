@@ -164,7 +164,7 @@ def test_leader_that_is_not_significant_says_so() -> None:
     (field,) = fields([study_row("MAGNET", [1, 0.5]), study_row("VBPR", [0, 0.5], model="vbpr")])
     told = standing(field)
     assert told[0].sentence.startswith(
-        "toy, recall@20: MAGNET has the best mean. On recall@20, VBPR is not significantly"
+        "toy, recall@20: no other model is ahead of MAGNET in the mean. On recall@20, VBPR is not significantly worse"
     )
 
 
@@ -175,7 +175,7 @@ def test_clear_leader_is_said_plainly() -> None:
         [study_row("MAGNET", base + 0.5), study_row("VBPR", base + 0.01 * rng.random(200), model="vbpr")]
     )
     assert standing(field)[0].sentence == (
-        "toy, recall@20: MAGNET has the best mean. Every other model is significantly worse."
+        "toy, recall@20: no other model is ahead of MAGNET in the mean. Every other model is significantly worse."
     )
 
 

@@ -19,6 +19,20 @@ CLAIMED = ("recall@20", "ndcg@20")
 """The test measures on which a win or a loss is claimed."""
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """What rows of one table share: data, split rule without its seed, mask, and the protocol.
+
+    ``kind`` and ``name`` are the protocol's, empty for runs that were made under none.
+    """
+
+    data: str
+    split: str
+    mask: str
+    kind: str
+    name: str
+
+
 @dataclass(frozen=True, eq=False)
 class StudyRow:
     """One finished run of a study.
@@ -35,12 +49,19 @@ class StudyRow:
     run: Run | None = None
 
     @property
-    def protocol(self) -> tuple[str, str, str]:
-        """Data, split rule without its seed, and mask: only rows of one protocol may stand in one table."""
-        recipe = self.record.record["split"]["recipe"]
-        rule = ", ".join(f"{key}={recipe[key]}" for key in sorted(recipe) if key != "seed")
-        data, _, mask = self.record.question
-        return data, rule, mask
+    def conditions(self) -> Conditions:
+        """What it has to share with another row to stand in one table with it."""
+        told = self.record.record
+        recipe = told["split"]["recipe"]
+        settings = ", ".join(f"{key} {recipe[key]}" for key in sorted(recipe) if key not in ("seed", "rule"))
+        stamp = told.get("protocol") or {}
+        return Conditions(
+            data=str(told["dataset"]["fingerprint"]),
+            split=f"{recipe['rule']} ({settings})" if settings else str(recipe["rule"]),
+            mask=str(self.record.settings["evaluation"]["mask"]),
+            kind=str(stamp.get("kind", "")),
+            name=str(stamp.get("name", "")),
+        )
 
     def setting(self, name: str) -> Any:
         """The value of one setting by its dotted name, None where the run has no such setting."""
@@ -52,7 +73,7 @@ class StudyRow:
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """All seeds of one variant on one data set under one protocol; at least one row."""
+    """All seeds of one variant on one data set under the same conditions; at least one row."""
 
     rows: Sequence[StudyRow]
 
@@ -65,6 +86,12 @@ class Variant:
     def label(self) -> str:
         """Its name in tables."""
         return self.first.label
+
+    @property
+    def shown(self) -> str:
+        """Its name with what tables must say of a model that was reconstructed."""
+        said = str((self.first.record.record.get("card") or {}).get("reproduction", ""))
+        return f"{self.label} ({said})" if "reconstructed" in said and said not in self.label else self.label
 
     @property
     def model(self) -> str:
@@ -94,10 +121,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class Field:
-    """The variants of one data set under one protocol, in order of first appearance."""
+    """The variants of one data set under the same conditions, in order of first appearance."""
 
     dataset: str
-    protocol: tuple[str, str, str]
+    conditions: Conditions
     variants: Sequence[Variant] = field(repr=False)
 
     def named(self, label: str) -> Variant | None:
@@ -106,8 +133,10 @@ class Field:
 
     @property
     def own(self) -> Variant | None:
-        """The MAGNET that the others are held against: the first that is given."""
-        return next((variant for variant in self.variants if variant.is_own), None)
+        """The MAGNET that the others are held against: of those with two views (else of all) the best by validation."""
+        found = [variant for variant in self.variants if variant.is_own]
+        dual = [variant for variant in found if variant.first.setting("model.views") != "single"]
+        return max(dual or found, key=lambda variant: variant.mean("valid", CHOICE) or 0.0, default=None)
 
     @property
     def unchanged(self) -> Variant:
@@ -128,13 +157,14 @@ class Field:
 
 
 def fields(rows: Sequence[StudyRow]) -> list[Field]:
-    """Rows by data set and protocol, within them by variant; in order of first appearance."""
-    grouped: dict[tuple[str, tuple[str, str, str]], dict[str, list[StudyRow]]] = {}
+    """Rows by data set and conditions, within them by variant (label and what it varies), as they first appear."""
+    grouped: dict[tuple[str, Conditions], dict[tuple[str, str], list[StudyRow]]] = {}
     for row in rows:
-        grouped.setdefault((row.dataset, row.protocol), {}).setdefault(row.label, []).append(row)
+        variant = (row.label, str(sorted(row.varied.items())))
+        grouped.setdefault((row.dataset, row.conditions), {}).setdefault(variant, []).append(row)
     return [
-        Field(dataset, protocol, [Variant(own) for own in variants.values()])
-        for (dataset, protocol), variants in grouped.items()
+        Field(dataset, conditions, [Variant(own) for own in variants.values()])
+        for (dataset, conditions), variants in grouped.items()
     ]
 
 
@@ -162,8 +192,8 @@ def contrast(first: Variant, second: Variant, metric: str) -> Contrast | None:
         return None
     a, b = _seed_means(first, second, metric)
     return Contrast(
-        first.label,
-        second.label,
+        first.shown,
+        second.shown,
         second.model,
         compare(*both, metric, rng(0, "comparison")),
         len(a),
@@ -190,8 +220,8 @@ def paired_scores(first: Variant, second: Variant, metric: str) -> tuple[Scores,
     return Scores(listed, {metric: means[0]}), Scores(listed, {metric: means[1]})
 
 
-def _by_split(variant: Variant, metric: str) -> dict[tuple[str, str, str], list[Scores]]:
-    grouped: dict[tuple[str, str, str], list[Scores]] = {}
+def _by_split(variant: Variant, metric: str) -> dict[tuple[str, ...], list[Scores]]:
+    grouped: dict[tuple[str, ...], list[Scores]] = {}
     for row in variant.rows:
         if metric in row.record.scores.values:
             grouped.setdefault(row.record.question, []).append(row.record.scores)
@@ -269,7 +299,7 @@ def detectable(field: Field, metric: str) -> Detectable | None:
         if both is not None and len(both[0]) > 1:
             differences = both[0].of(metric) - both[1].of(metric)
             effect = smallest_detectable_effect(float(differences.std(ddof=1)), len(differences))
-            return Detectable(effect, len(differences), first.label, second.label)
+            return Detectable(effect, len(differences), first.shown, second.shown)
     return None
 
 
@@ -303,11 +333,11 @@ def _standing(field: Field, own: Variant, metric: str) -> Standing:
     fought = [verdict.duel for verdict in contrasts([(own, other) for other in field.baselines], metric)]
     if not ahead or mine is None:
         warned = warning(fought)
-        lead = f"{field.dataset}, {metric}: {own.label} has the best mean."
+        lead = f"{field.dataset}, {metric}: no other model is ahead of {own.label} in the mean."
         return Standing(f"{lead} {warned or 'Every other model is significantly worse.'}", False)
     worse = [duel.second for duel in fought if duel.verdict == "worse"]
     names = ", ".join(
-        f"{variant.label} ({value:.4f}, {'significantly' if variant.label in worse else 'not significantly'})"
+        f"{variant.shown} ({value:.4f}, {'significantly' if variant.shown in worse else 'not significantly'})"
         for value, variant in ahead
     )
     verb = "is" if len(ahead) == 1 else "are"

@@ -42,45 +42,45 @@ PAGE = "study.html"
 
 @dataclass(frozen=True)
 class Exhibit:
-    """Something that a study can show: the parts that it reads, first choice first, and what makes it."""
+    """Something that a study can show: what makes it, and of which parts.
+
+    It reads the first of ``reads`` that the study has, and ``beside`` it these, as far as they are there.
+    """
 
     title: str
     reads: tuple[str, ...]
+    beside: tuple[str, ...] = ()
     tables: Callable[[Sequence[StudyRow]], Sequence[StudyTable]] | None = None
     figures: Callable[[Sequence[StudyRow]], Figures] | None = None
 
 
-OVERALL = ("table-4", "overall")
+OVERALL = "overall"
 EXHIBITS: Sequence[Exhibit] = (
-    Exhibit("Table 4: all models", OVERALL, tables=overall_tables),
+    Exhibit("Table 4: all models", (OVERALL,), tables=overall_tables),
     Exhibit(
         "Table 5: ablations",
-        ("table-5", "ablations"),
+        ("ablations",),
         tables=lambda rows: variant_tables(rows, "table-5", "Table 5: ablations"),
     ),
     Exhibit(
         "Table 6: stage weights",
-        ("table-6", "schedules"),
+        ("schedules",),
         tables=lambda rows: variant_tables(rows, "table-6", "Table 6: strategies for the stage weights"),
     ),
-    Exhibit("Table 7: cost", ("table-7", "efficiency", *OVERALL), tables=efficiency_tables),
-    Exhibit("Figure 3: templates", ("figure-3", "templates"), figures=template_sweeps),
-    Exhibit("Figure 4: pool of experts", ("figure-4", "pool"), figures=pool_maps),
-    Exhibit("Figure 5: routing", ("figure-5", "routing", *OVERALL), figures=routing_overview),
-    Exhibit("Figure 6: for whom", ("figure-6", "views"), tables=group_tables, figures=view_groups),
-    Exhibit(
-        "Figure 7: two stages",
-        ("figure-7", "mechanism", "table-5", "ablations", *OVERALL),
-        figures=stage_mechanism,
-    ),
-    Exhibit("Figure 8: dynamics", ("figure-8", "dynamics", *OVERALL), figures=routing_dynamics),
-    Exhibit("Figure 9: trigger", ("figure-9", "trigger"), figures=trigger_maps),
-    Exhibit("Figure 10: routing terms", ("figure-10", "routing-weight"), figures=routing_sweeps),
-    Exhibit("Figure 11: settings", ("figure-11", "settings"), figures=setting_sweeps),
-    Exhibit("Figure 12: time", ("figure-12", "time", "table-7", *OVERALL), figures=quality_against_time),
-    Exhibit("Figure 13: maps", ("figure-13", "maps", *OVERALL), figures=embedding_maps),
-    Exhibit("Figure 14: cases", ("figure-14", "cases", *OVERALL), figures=case_sheets),
-    Exhibit("Faithfulness", ("faithfulness", *OVERALL), tables=faithfulness_tables),
+    Exhibit("Table 7: cost", ("efficiency", OVERALL), tables=efficiency_tables),
+    Exhibit("Figure 3: templates", ("templates",), figures=template_sweeps),
+    Exhibit("Figure 4: pool of experts", ("pool",), ("replicas",), figures=pool_maps),
+    Exhibit("Figure 5: routing", ("routing", OVERALL), figures=routing_overview),
+    Exhibit("Figure 6: for whom", ("difficulty",), tables=group_tables, figures=view_groups),
+    Exhibit("Figure 7: two stages", ("mechanism", "ablations", OVERALL), figures=stage_mechanism),
+    Exhibit("Figure 8: dynamics", ("dynamics", OVERALL), figures=routing_dynamics),
+    Exhibit("Figure 9: trigger", ("trigger",), figures=trigger_maps),
+    Exhibit("Figure 10: routing terms", ("regularisation",), figures=routing_sweeps),
+    Exhibit("Figure 11: settings", ("sensitivity",), figures=setting_sweeps),
+    Exhibit("Figure 12: time", ("cost", "efficiency", OVERALL), figures=quality_against_time),
+    Exhibit("Figure 13: maps", ("embedding", OVERALL), figures=embedding_maps),
+    Exhibit("Figure 14: cases", ("cases", OVERALL), ("ablations",), figures=case_sheets),
+    Exhibit("Faithfulness", ("faithfulness", "routing", OVERALL), tables=faithfulness_tables),
 )
 """What a study's parts are shown as; a part of another name is shown as a plain table of its variants."""
 
@@ -111,11 +111,14 @@ class WrittenStudy:
     left_out: Sequence[LeftOut] = field(repr=False)
 
 
-def write_study_page(to: Path, title: str, parts: Parts, tell: Tell | None = None) -> WrittenStudy:
+def write_study_page(
+    to: Path, title: str, parts: Parts, *, remarks: Sequence[str] = (), tell: Tell | None = None
+) -> WrittenStudy:
     """Write ``study.html`` with every picture inside, ``figures/`` as SVG and PNG, ``tables/`` as CSV, Markdown, LaTeX.
 
-    ``parts`` are the study's rows by part; ``EXHIBITS`` says which part is read for what. ``tell`` hears the title of
-    each exhibit before it is made. The first line says where another model is ahead of MAGNET.
+    ``parts`` are the study's rows by what they serve; ``EXHIBITS`` says which of them is read for what. ``remarks`` are
+    sentences for the beginning. ``tell`` hears the title of each exhibit before it is made. The first line says where
+    another model is ahead of MAGNET.
     Raises ConfigError if there is no row at all, StorageError if a file cannot be written.
     """
     rows = distinct(parts)
@@ -130,7 +133,7 @@ def write_study_page(to: Path, title: str, parts: Parts, tell: Tell | None = Non
             write_text(to / "figures" / f"{figure.name}.svg", figure.picture.svg)
             write_atomically(to / "figures" / f"{figure.name}.png", _writing(figure.picture.png))
     told = standings(parts)
-    write_text(to / PAGE, study_page(title, sections, told, len(rows)))
+    write_text(to / PAGE, study_page(title, sections, told, len(rows), remarks))
     return WrittenStudy(
         to / PAGE,
         told,
@@ -144,22 +147,26 @@ def _writing(content: bytes) -> Callable[[BinaryIO], object]:
     return lambda file: file.write(content)
 
 
-def distinct(parts: Parts) -> list[StudyRow]:
-    """Every run once, whichever parts it stands in."""
-    found = {(row.dataset, row.record.name): row for rows in parts.values() for row in rows}
+def distinct(parts: Parts, *, by_variant: bool = False) -> list[StudyRow]:
+    """Every run once, whichever parts it stands in; with ``by_variant`` once under each name that it has."""
+    found: dict[tuple[str, ...], StudyRow] = {}
+    for rows in parts.values():
+        for row in rows:
+            key = (row.dataset, row.record.name, *([row.label] if by_variant else []))
+            found.setdefault(key, row)
     return list(found.values())
 
 
 def standings(parts: Parts) -> list[Standing]:
     """Who is ahead on each data set and measure, other models that are ahead of MAGNET first."""
-    rows = _read(parts, OVERALL) or distinct(parts)
+    rows = parts.get(OVERALL) or distinct(parts)
     told = [one for field in fields(rows) for one in standing(field)]
     return sorted(told, key=lambda one: not one.is_behind)
 
 
 def sections_of(parts: Parts, tell: Tell | None = None) -> list[Section]:
     """Everything that these parts can show, in the paper's order, and what they cannot."""
-    named = {file_name(name): rows for name, rows in parts.items() if rows}
+    named = {name: rows for name, rows in parts.items() if rows}
     sections = []
     if rows := distinct(parts):
         sections.append(Section("Table 2: data", [statistics_table(rows)]))
@@ -167,16 +174,16 @@ def sections_of(parts: Parts, tell: Tell | None = None) -> list[Section]:
         if tell is not None:
             tell(exhibit.title)
         sections.append(_section(exhibit, named))
-    known = {name for exhibit in EXHIBITS for name in exhibit.reads}
+    known = {name for exhibit in EXHIBITS for name in (*exhibit.reads, *exhibit.beside)}
     for name in named:
         if name not in known:
-            sections.append(Section(name, variant_tables(named[name], name, name)))
+            sections.append(Section(name, variant_tables(named[name], file_name(name), name)))
     return sections
 
 
 def _section(exhibit: Exhibit, named: Parts) -> Section:
-    rows = _read(named, exhibit.reads)
-    if rows is None:
+    rows = _read(named, exhibit)
+    if not rows:
         why = f"the study has no part {' or '.join(exhibit.reads)}"
         return Section(exhibit.title, left_out=[LeftOut(exhibit.reads[0], exhibit.title, why)])
     tables = exhibit.tables(rows) if exhibit.tables is not None else []
@@ -187,10 +194,11 @@ def _section(exhibit: Exhibit, named: Parts) -> Section:
     return Section(exhibit.title, tables, [one for one in figures if isinstance(one, StudyFigure)], left_out)
 
 
-def _read(parts: Parts, names: Sequence[str]) -> Sequence[StudyRow] | None:
-    """The rows of the first of these parts that the study has."""
-    named = {file_name(name): rows for name, rows in parts.items() if rows}
-    return next((named[name] for name in names if name in named), None)
+def _read(named: Parts, exhibit: Exhibit) -> list[StudyRow]:
+    """The rows that an exhibit is made of, each once under each of its names."""
+    main = next((name for name in exhibit.reads if name in named), None)
+    parts = [*([main] if main is not None else []), *(name for name in exhibit.beside if name in named)]
+    return distinct({name: named[name] for name in parts}, by_variant=True)
 
 
 def file_name(title: str) -> str:
@@ -199,7 +207,13 @@ def file_name(title: str) -> str:
     return "-".join(kept.split())
 
 
-def study_page(title: str, sections: Sequence[Section], told: Sequence[Standing], n_runs: int) -> str:
+def study_page(
+    title: str,
+    sections: Sequence[Section],
+    told: Sequence[Standing],
+    n_runs: int,
+    remarks: Sequence[str] = (),
+) -> str:
     """The page as HTML; nothing is fetched, every picture stands inside."""
     templates = Environment(
         loader=PackageLoader("alnico.report"),
@@ -227,6 +241,7 @@ def study_page(title: str, sections: Sequence[Section], told: Sequence[Standing]
         standing=[one.sentence for one in told],
         is_behind=any(one.is_behind for one in told),
         n_runs=n_runs,
+        remarks=remarks,
         sections=shown,
     )
 

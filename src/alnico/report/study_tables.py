@@ -80,8 +80,8 @@ def place_names(found: Sequence[Field]) -> list[str]:
 
 
 def protocol_sentence(field: Field) -> str:
-    """Split, mask and what chose the epoch, in one sentence."""
-    rule, mask = field.protocol[1:]
+    """Protocol, split, mask and what chose the epoch, in one sentence."""
+    asked = field.conditions
     chosen = sorted(
         {
             f"validation {row.setting('training.metric')}"
@@ -91,7 +91,21 @@ def protocol_sentence(field: Field) -> str:
         }
     )
     by = f", best epoch by {listed(chosen)}" if chosen else ""
-    return f"Split: {rule}; left out of lists: the user's {MASKS[mask]}{by}."
+    name = f"Protocol {asked.name}; split" if asked.name else "Split"
+    return f"{name}: {asked.split}; left out of lists: the user's {MASKS[asked.mask]}{by}."
+
+
+def reservations(field: Field) -> list[str]:
+    """What has to be said of single variants: models that were reconstructed, and exceptions from the protocol."""
+    told = []
+    for variant in field.variants:
+        record = variant.first.record.record
+        card, stamp = record.get("card") or {}, record.get("protocol") or {}
+        if "reconstructed" in str(card.get("reproduction", "")):
+            told.append(f"{variant.shown}: {card['remark']}")
+        if stamp.get("exception"):
+            told.append(f"{variant.shown}: {stamp['exception']}")
+    return told
 
 
 # -- Table 2 ---------------------------------------------------------------------------------------------
@@ -183,7 +197,7 @@ def _overall(name: str, field: Field) -> StudyTable:
     lines: list[tuple[str, ...]] = []
     for variant in field.variants:
         line = (
-            variant.label,
+            variant.shown,
             str(len(variant.rows)),
             spread(variant, "valid", CHOICE),
             *(spread(variant, "test", metric) for metric in MEASURES),
@@ -202,9 +216,10 @@ def _overall(name: str, field: Field) -> StudyTable:
         Table(header, tuple(lines), marks),
         (
             protocol_sentence(field),
-            *detectable_sentences(field),
+            *detectable_sentence(field),
             "¹ ² ³ (in LaTeX bold, underlined, italic): the three best means of a column.",
             *_strongest_sentence(field),
+            *reservations(field),
             *(
                 [
                     "Published values are others' own, on the same split but not run here: for orientation only."
@@ -226,7 +241,7 @@ def _gain_line(field: Field) -> tuple[str, ...] | None:
         for metric in MEASURES
     ]
     cells = [ABSENT if gain is None else f"{gain:+.2f} %" for gain in gains]
-    return (f"{own.label} against {base.label}", "", "", *cells)
+    return (f"{own.shown} against {base.shown}", "", "", *cells)
 
 
 def _strongest_sentence(field: Field) -> list[str]:
@@ -234,19 +249,21 @@ def _strongest_sentence(field: Field) -> list[str]:
     if base is None:
         return []
     return [
-        f"Strongest baseline: {base.label}, by the best mean validation {CHOICE} "
+        f"Strongest baseline: {base.shown}, by the best mean validation {CHOICE} "
         f"({base.mean('valid', CHOICE):.4f}); the last row is relative to it."
     ]
 
 
-def detectable_sentences(field: Field) -> list[str]:
-    """What could be seen at all, for each claimed measure: to be read before the comparison."""
-    told = [(metric, detectable(field, metric)) for metric in CLAIMED]
+def detectable_sentence(field: Field) -> list[str]:
+    """What could be seen at all, for the claimed measures: to be read before the comparison; none or one sentence."""
+    told = {metric: one for metric in CLAIMED if (one := detectable(field, metric)) is not None}
+    if not told:
+        return []
+    effects = listed([f"{one.effect:.4f} in {short(metric)}" for metric, one in told.items()])
+    first = next(iter(told.values()))
     return [
-        f"Before the comparison: with {one.n_users:,} users a true difference of {one.effect:.4f} in {metric} is "
-        f"found with probability .8 at the 5 % level (spread of {one.first} against {one.second})."
-        for metric, one in told
-        if one is not None
+        f"Before the comparison: with {first.n_users:,} users a true difference of {effects} is found with probability "
+        f".8 at the 5 % level (spread of {first.first} against {first.second})."
     ]
 
 
@@ -279,7 +296,7 @@ def _tests(name: str, field: Field, tested: Mapping[str, Sequence[Verdict]]) -> 
         f"Table 4, tests: {own.label} minus each other model on {name}",
         verdict_table([verdict for told in tested.values() for verdict in told]),
         (
-            *detectable_sentences(field),
+            *detectable_sentence(field),
             TEST_NOTE,
             *(
                 [f"Over seeds: Student's paired test on {n_seeds} seeds that both have, corrected alike."]
@@ -354,9 +371,9 @@ def _variants(name: str, title: str, field: Field) -> StudyTable:
     header = (
         "variant",
         "seeds",
-        *(f"valid {short(metric)}" for metric in CLAIMED),
+        f"valid {short(CHOICE)}",
         *(short(metric) for metric in CLAIMED),
-        *(cell for metric in CLAIMED for cell in (f"{short(metric)} change", "p (Holm)")),
+        *(f"{short(metric)} change (p)" for metric in CLAIMED),
         "switch step",
         "N_eff",
     )
@@ -364,17 +381,17 @@ def _variants(name: str, title: str, field: Field) -> StudyTable:
     for variant in field.variants:
         changes: list[str] = []
         for metric in CLAIMED:
-            verdict = verdicts.get((metric, variant.label))
-            changes += (
-                [ABSENT, ABSENT]
+            verdict = verdicts.get((metric, variant.shown))
+            changes.append(
+                ABSENT
                 if verdict is None
-                else [f"{verdict.contrast.users.difference:+.4f}", p_cell(verdict.duel.p_holm)]
+                else f"{verdict.contrast.users.difference:+.4f} ({p_cell(verdict.duel.p_holm)})"
             )
         lines.append(
             (
-                variant.label,
+                variant.shown,
                 str(len(variant.rows)),
-                *(spread(variant, "valid", metric) for metric in CLAIMED),
+                spread(variant, "valid", CHOICE),
                 *(spread(variant, "test", metric) for metric in CLAIMED),
                 *changes,
                 switch_cell(variant),
@@ -385,10 +402,11 @@ def _variants(name: str, title: str, field: Field) -> StudyTable:
     return StudyTable(
         name,
         title,
-        Table(header, tuple(lines), _marks(columns, 2 + len(CLAIMED))),
+        Table(header, tuple(lines), _marks(columns, 3)),
         (
             protocol_sentence(field),
-            f"Changes are those from {whole.label}, paired by user (Wilcoxon, Holm over the rows of one measure).",
+            f"Changes are those from {whole.label}, paired by user, with p (Wilcoxon, corrected by Holm "
+            "over the rows of one measure).",
             above_sentence(whole, [verdict for made in told.values() for verdict in made]),
             "switch step: where stage 2 began, mean over seeds; never: coverage to the end. N_eff: effective experts "
             "over the test pairs.",
@@ -415,7 +433,7 @@ def switch_cell(variant: Variant) -> str:
         step for row in variant.rows if isinstance(step := row.record.result.get("switch_step"), int | float)
     ]
     switched = [step for step in steps if step >= 0]
-    if not steps:
+    if not steps or variant.first.setting("model.mixture") is False:
         return ABSENT
     if not switched:
         return "never"
@@ -469,7 +487,7 @@ def _cost(variant: Variant) -> tuple[str, ...] | None:
         return float(np.mean([getattr(clock, name) for clock in clocks]))
 
     return (
-        variant.label,
+        variant.shown,
         str(len(variant.rows)),
         f"{peak:,.0f}",
         f"{mean('seconds_per_epoch'):.2f}",
@@ -512,7 +530,7 @@ def faithfulness_tables(rows: Sequence[StudyRow]) -> list[StudyTable]:
         found_run = routed_run(field)
         if found_run is None:
             continue
-        label, run = found_run
+        row, run = found_run
         scorer = routed_scorer(run)
         assert scorer is not None
         told = faithfulness_of(scorer, asked_pairs(run))
@@ -523,7 +541,7 @@ def faithfulness_tables(rows: Sequence[StudyRow]) -> list[StudyTable]:
         tables.append(
             StudyTable(
                 f"faithfulness-{name}",
-                f"Faithfulness of the routing of {label} on {name}",
+                f"Faithfulness of the routing of {row.label} on {name}",
                 Table(_FAITHFUL, tuple(lines)),
                 (
                     f"{told.pairs:,} test pairs. Each part in turn is replaced by its mean on both sides, the routing "
@@ -546,17 +564,18 @@ def _promise(by: str, one: NamedPart) -> tuple[str, ...]:
     return (by, one.part, f"{one.pairs:,}", *shares, "yes" if one.keeps_promise else "no")
 
 
-def routed_run(field: Field) -> tuple[str, Run] | None:
-    """The field's first MAGNET run whose folder is at hand with a routed model in it, and its variant's label."""
-    for variant in field.variants:
+def routed_run(field: Field) -> tuple[StudyRow, Run] | None:
+    """The field's first MAGNET row (its ``own`` before others) with a folder at hand that holds a routed model."""
+    others = [variant for variant in field.variants if variant.is_own and variant is not field.own]
+    for variant in [*([field.own] if field.own is not None else []), *others]:
         for row in variant.rows:
-            if variant.is_own and row.run is not None:
+            if row.run is not None:
                 try:
                     scorer = routed_scorer(row.run)
                 except StorageError:
                     continue
                 if scorer is not None:
-                    return variant.label, row.run
+                    return row, row.run
     return None
 
 

@@ -37,13 +37,13 @@ def case_sheets(rows: Sequence[StudyRow]) -> Figures:
             )
             continue
         try:
-            made += _sheets(f"{name}-{place}", f"{title}, {place}", chosen[1], _without_experts(field))
+            made += _sheets(f"{name}-{place}", f"{title}, {place}", *chosen, _without_experts(field))
         except AlnicoError as problem:
             made.append(LeftOut(name, f"{title}, {place}", str(problem)))
     return made
 
 
-def _without_experts(field: Field) -> dict[tuple[str, str, str], Run]:
+def _without_experts(field: Field) -> dict[tuple[str, ...], Run]:
     """Runs of the same field whose model has no mixture, by what they were asked."""
     return {
         row.record.question: row.run
@@ -53,7 +53,9 @@ def _without_experts(field: Field) -> dict[tuple[str, str, str], Run]:
     }
 
 
-def _sheets(name: str, title: str, run: Run, without: dict[tuple[str, str, str], Run]) -> list[StudyFigure]:
+def _sheets(
+    name: str, title: str, row: StudyRow, run: Run, without: dict[tuple[str, ...], Run]
+) -> list[StudyFigure]:
     scorer, stored = routed_scorer(run), run.routing()
     assert scorer is not None
     assert stored is not None
@@ -62,13 +64,7 @@ def _sheets(name: str, title: str, run: Run, without: dict[tuple[str, str, str],
     )
     ranking, train, features = run.test_ranking(), run.split.train, run.dataset.features
     valid_users, valid_items = run.split.valid.pairs()
-    record = run.record
-    question = (
-        str(record["dataset"]["fingerprint"]),
-        str(record["split"]["fingerprint"]),
-        run.spec.evaluation.mask,
-    )
-    plain = without.get(question)
+    plain = without.get(row.record.question)
     made = []
     for number, choice in enumerate(choose(scorer.experts, pairs, ranking), start=1):
         held_out = {

@@ -42,7 +42,7 @@ def _training(variant: Variant) -> Training | None:
         curve = quality_over_time(row.record.history, METRIC)
         reached = {epoch: value for epoch, _, value in curve}
         return Training(
-            variant.label,
+            variant.shown,
             variant.is_own,
             [seconds for _, seconds, _ in curve],
             [value for _, _, value in curve],

@@ -46,7 +46,7 @@ def view_groups(rows: Sequence[StudyRow]) -> Figures:
     made: list[StudyFigure | LeftOut] = []
     found = fields(rows)
     for place, field in zip(place_names(found), found, strict=True):
-        views = _views(field)
+        views = views_of(field)
         if views is None:
             made.append(
                 LeftOut(
@@ -68,7 +68,8 @@ def view_groups(rows: Sequence[StudyRow]) -> Figures:
     return made
 
 
-def _views(field: Field) -> Views | None:
+def views_of(field: Field) -> Views | None:
+    """The field's first MAGNET of each view; None without the folders of a pair of the same split and seed."""
     by_view: dict[str, Variant] = {}
     for variant in field.variants:
         if variant.is_own:
@@ -227,7 +228,7 @@ def group_tables(rows: Sequence[StudyRow]) -> list[StudyTable]:
     tables = []
     found = fields(rows)
     for place, field in zip(place_names(found), found, strict=True):
-        views = _views(field)
+        views = views_of(field)
         if views is None:
             continue
         try:

@@ -52,7 +52,7 @@ def embedding_maps(rows: Sequence[StudyRow]) -> Figures:
     return made
 
 
-def _figure(name: str, title: str, label: str, run: Run) -> StudyFigure | LeftOut:
+def _figure(name: str, title: str, row: StudyRow, run: Run) -> StudyFigure | LeftOut:
     scorer, train = routed_scorer(run), run.split.train
     assert scorer is not None
     items = drawn(np.flatnonzero(train.item_degrees > 0), rng(0, "map of items"))
@@ -97,11 +97,12 @@ def _figure(name: str, title: str, label: str, run: Run) -> StudyFigure | LeftOu
         name,
         title,
         maps(panels["items"], panels["users"], routed),
-        f"{label}: t-SNE of 50 principal components, perplexity 30, each panel fitted for itself; distances between "
-        f"far groups mean nothing. {len(items):,} items and {len(users):,} users with training pairs. Before: identity "
-        "and cues side by side; after: the experts' mixtures by the mean routing of the node's training pairs. "
-        f"Colours: {told}; a user has that of most training items. Silhouette (-1 to 1) and purity (share of the "
-        "ten nearest with the same colour, and what chance would give) are taken in the vectors' own space.",
+        f"{row.label}, seed {row.seed}: t-SNE of 50 principal components, perplexity 30, each panel fitted for itself; "
+        f"distances between far groups mean nothing. {len(items):,} items and {len(users):,} users with training "
+        "pairs. Before: identity and cues side by side; after: the experts' mixtures by the mean routing of the node's "
+        f"training pairs. Colours: {told}; a user has that of most training items. Silhouette (-1 to 1) and purity "
+        "(share of the ten nearest with the same colour, and what chance would give) are taken in the vectors' own "
+        "space.",
     )
 
 

@@ -187,9 +187,12 @@ def _scheme(row: StudyRow) -> Scheme:
         "never": "never",
         "start": "from the first step",
     }[str(model["switch"])]
-    floor = model["coverage_floor"]
-    held = "" if floor is None else f"\ncoverage again\nbelow H = {floor:g}"
-    return Scheme(f"weight of coverage\n{cover}", f"weight of confidence\n{sharpen}{held}", condition)
+    floor = model.get("coverage_floor")
+    second = f"confidence: {sharpen}"
+    if floor is not None:
+        # Stage 2 hands the weight back to coverage as entropy nears the floor.
+        second = f"confidence: {sharpen} g\ncoverage: λ_r (1 − g)\ng = (H − {floor:g}) / {1 - floor:g}"
+    return Scheme(f"coverage: {cover}", second, condition)
 
 
 def _after_switch(row: StudyRow, trace: Trace) -> AfterSwitch | None:

@@ -123,13 +123,23 @@ def _measured(variant: Variant, metric: str) -> tuple[float | None, float | None
 
 def _moved(field: Field, setting: str) -> dict[Any, Variant]:
     """The variants that change this setting alone, and the unchanged one, by value."""
-    found: dict[Any, Variant] = {}
-    for variant in field.variants:
-        if set(variant.first.varied) in ({setting}, set()):
-            value = variant.first.setting(setting)
-            if isinstance(value, int | float) and (value not in found or variant.first.varied):
-                found[value] = variant
-    return found
+    moved = [variant for variant in field.variants if set(variant.first.varied) == {setting}]
+    still = field.unchanged
+    if moved and not still.first.varied and _alike(moved[0], still, setting):
+        moved = [still, *moved]
+    values = {variant.first.setting(setting): variant for variant in moved}
+    return {value: variant for value, variant in values.items() if isinstance(value, int | float)}
+
+
+def _alike(first: Variant, second: Variant, setting: str) -> bool:
+    """Whether two variants differ in nothing but this setting."""
+    sides = []
+    for variant in (first, second):
+        groups = {name: dict(variant.first.record.settings[name]) for name in ("model", "training")}
+        group, _, key = setting.partition(".")
+        groups.get(group, {}).pop(key, None)
+        sides.append(groups)
+    return sides[0] == sides[1]
 
 
 def default_value(field: Field, setting: str) -> Any:
@@ -236,11 +246,15 @@ def trigger_maps(rows: Sequence[StudyRow]) -> Figures:
     made: list[StudyFigure | LeftOut] = []
     found = fields(rows)
     for place, field in zip(place_names(found), found, strict=True):
-        crossed = [variant for variant in field.variants if set(variant.first.varied) <= {THRESHOLD, WINDOW}]
+        crossed = [
+            variant
+            for variant in field.variants
+            if variant.first.varied and set(variant.first.varied) <= {THRESHOLD, WINDOW}
+        ]
         if len(crossed) < 2:
             made.append(LeftOut(name, f"{title}, {place}", "no two runs differ in threshold or window"))
             continue
-        maps, steps = _trigger_maps(crossed)
+        maps, steps = _trigger_maps(crossed, field)
         log = _literal_log(field)
         made.append(
             StudyFigure(
@@ -253,7 +267,9 @@ def trigger_maps(rows: Sequence[StudyRow]) -> Figures:
     return made
 
 
-def _trigger_maps(variants: Sequence[Variant]) -> tuple[tuple[HeatMap, HeatMap], list[float | None]]:
+def _trigger_maps(
+    variants: Sequence[Variant], field: Field
+) -> tuple[tuple[HeatMap, HeatMap], list[float | None]]:
     cells = {
         (float(variant.first.setting(THRESHOLD)), int(variant.first.setting(WINDOW))): variant
         for variant in variants
@@ -269,15 +285,8 @@ def _trigger_maps(variants: Sequence[Variant]) -> tuple[tuple[HeatMap, HeatMap],
         for (h, w), variant in cells.items()
         if _switch_step(variant) is None
     }
-    default = next(
-        (
-            (thresholds.index(h), windows.index(w))
-            for (h, w), variant in cells.items()
-            if not variant.first.varied
-        ),
-        None,
-    )
-
+    usual = (default_value(field, THRESHOLD), default_value(field, WINDOW))
+    default = (thresholds.index(usual[0]), windows.index(usual[1])) if usual in cells else None
     steps = [_switch_step(variant) for variant in cells.values()]
     recall = HeatMap(
         "Test R@20",

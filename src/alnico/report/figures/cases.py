@@ -95,7 +95,7 @@ def _item(axes: Axes, item: ItemCard, shape: float) -> None:
     else:
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
-        axes.set_aspect(shape)
+        axes.set_aspect(shape, anchor="S")
         axes.add_patch(Rectangle((0, 0), 1, 1, facecolor="#eceef1", edgecolor="none"))
         axes.text(0.5, 0.5, "no picture", ha="center", va="center", fontsize=7, color=MUTED)
     colour = _ROLE_COLOURS.get(item.role, MUTED)

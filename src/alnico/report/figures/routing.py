@@ -244,7 +244,7 @@ def _strategies(axes: Axes, strategies: Sequence[Strategy]) -> None:
         for place, length, one in zip(places, scaled[name], strategies, strict=True):
             axes.text(length + 0.015, place, f"{one.late[name]:.2f}", va="center", fontsize=7, color=MUTED)
     axes.set_yticks(range(len(strategies)), [one.name for one in strategies])
-    axes.set_ylim(len(strategies) - 0.5, -0.5)
+    axes.set_ylim(max(len(strategies), 1) - 0.5, -0.5)
     axes.set_xlim(0, 1.14)
     axes.set_xticks([0, 0.5, 1])
     axes.grid(axis="y", visible=False)
