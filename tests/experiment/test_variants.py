@@ -58,6 +58,34 @@ def test_strongest_baseline_is_chosen_by_validation() -> None:
     assert alone.strongest is None
 
 
+def test_own_model_is_the_dual_view_of_the_best_validation() -> None:
+    (field,) = fields(
+        [
+            study_row("printed", [1, 1], valid=0.2, settings={"views": "dual"}),
+            study_row("single view", [1, 1], valid=0.9, settings={"views": "single"}),
+            study_row("ours", [0, 0], valid=0.3, settings={"views": "dual"}),
+        ]
+    )
+    assert field.own is not None
+    assert field.own.label == "ours"
+    (alone,) = fields([study_row("single view", [1, 1], settings={"views": "single"})])
+    assert alone.own is not None
+
+
+def test_reconstructed_model_is_shown_as_one() -> None:
+    row = study_row("CMDL", [1, 0], model="cmdl")
+    row.record.record["card"] = {"reproduction": "partly reconstructed", "remark": "Two terms are ours."}  # type: ignore[index]
+    (field,) = fields([row])
+    assert field.variants[0].shown == "CMDL (partly reconstructed)"
+    assert fields([study_row("VBPR", [1, 0], model="vbpr")])[0].variants[0].shown == "VBPR"
+
+
+def test_one_label_with_other_settings_is_another_variant() -> None:
+    rows = [study_row("x", [1, 0], varied={"model.width": width}) for width in (8, 16)]
+    (field,) = fields(rows)
+    assert [len(variant.rows) for variant in field.variants] == [1, 1]
+
+
 def test_setting_by_dotted_name() -> None:
     row = study_row("a", [1, 0], varied={"model.alpha": 0.25, "training.learning_rate": 0.5})
     assert row.setting("model.alpha") == 0.25

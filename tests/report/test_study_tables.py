@@ -83,6 +83,29 @@ def test_published_values_stand_apart() -> None:
     assert table.rows[0][-1] == "0.0479 / 0.0754 / 0.0257 / 0.0328"
 
 
+def test_reservations_and_exceptions_are_said_below() -> None:
+    made = rows()
+    made[2].record.record["card"] = {"reproduction": "reconstructed", "remark": "Most of it is ours."}
+    made[3].record.record["protocol"] = {"name": "p", "kind": "k", "exception": "patience 50: a plateau"}
+    for row in (*made[:3], made[4]):
+        row.record.record["protocol"] = {"name": "p", "kind": "k", "exception": None}
+    table = overall_tables(made)[0]
+    assert table.table.rows[1][0] == "LightGCN (reconstructed)"
+    assert "LightGCN (reconstructed): Most of it is ours." in table.notes
+    assert "VBPR: patience 50: a plateau" in table.notes
+    assert table.notes[0].startswith("Protocol p; split: random;")
+
+
+def test_protocols_of_another_kind_get_tables_of_their_own() -> None:
+    made = rows()
+    made[2].record.record["protocol"] = {"name": "q", "kind": "another", "exception": None}
+    assert [table.name for table in overall_tables(made)] == [
+        "table-4-toy-1",
+        "table-4-toy-1-tests",
+        "table-4-toy-2",
+    ]
+
+
 def test_variants_stand_against_the_unchanged_model() -> None:
     made = [
         study_row("without contrast", [0.5, 0], varied={"model.contrast": 0}, result={"switch_step": -1}),

@@ -217,7 +217,7 @@ def _overall(name: str, field: Field) -> StudyTable:
         (
             protocol_sentence(field),
             *detectable_sentence(field),
-            "¹ ² ³ (in LaTeX bold, underlined, italic): the three best means of a column.",
+            "The three best means of a column: ¹ ² ³, or bold, underlined and italic.",
             *_strongest_sentence(field),
             *reservations(field),
             *(

@@ -17,7 +17,11 @@ def quality_against_time(rows: Sequence[StudyRow]) -> Figures:
     found = fields(rows)
     told = []
     for place, field in zip(place_names(found), found, strict=True):
-        trainings = [one for variant in field.variants if (one := _training(variant)) is not None]
+        trainings = [
+            one
+            for variant in field.variants
+            if (one := _training(variant, is_main=variant is field.own)) is not None
+        ]
         if trainings:
             told.append(Race(place, METRIC, trainings))
     if not told:
@@ -34,7 +38,7 @@ def quality_against_time(rows: Sequence[StudyRow]) -> Figures:
     ]
 
 
-def _training(variant: Variant) -> Training | None:
+def _training(variant: Variant, *, is_main: bool) -> Training | None:
     for row in variant.rows:
         clock = convergence(row.record.history, METRIC)
         if clock is None:
@@ -48,5 +52,6 @@ def _training(variant: Variant) -> Training | None:
             [value for _, _, value in curve],
             (clock.nearly_seconds, reached[clock.nearly_epoch]),
             (clock.best_seconds, clock.level),
+            is_main,
         )
     return None

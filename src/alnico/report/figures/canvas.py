@@ -126,11 +126,12 @@ def part_colours(parts: Iterable[str]) -> dict[str, str]:
 
 
 def model_lines(labels: Sequence[str], own: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour, dash and width of each model's line; MAGNETs share a colour and come first to the eye."""
+    """Colour, dash and width of each model's line; MAGNETs share a colour, the first of ``own`` is whole and widest."""
     lines: dict[str, dict[str, Any]] = {}
     others = [label for label in labels if label not in own]
-    for number, label in enumerate(label for label in labels if label in own):
-        lines[label] = {"color": OWN_COLOUR, "linestyle": _DASHES[number % len(_DASHES)], "linewidth": 2.2}
+    for number, label in enumerate(own):
+        dash, width = _DASHES[number % len(_DASHES)], 2.4 if number == 0 else 1.5
+        lines[label] = {"color": OWN_COLOUR, "linestyle": dash, "linewidth": width}
     for number, label in enumerate(others):
         lines[label] = {
             "color": _BASELINE_COLOURS[number % len(_BASELINE_COLOURS)],

@@ -14,7 +14,10 @@ PER_ROW = 2
 
 @dataclass(frozen=True)
 class Training:
-    """The validation of one training over wall seconds; ``nearly`` and ``best`` are (seconds, value)."""
+    """The validation of one training over wall seconds; ``nearly`` and ``best`` are (seconds, value).
+
+    ``is_main`` marks the MAGNET that the others are held against.
+    """
 
     label: str
     is_own: bool
@@ -22,6 +25,7 @@ class Training:
     values: Sequence[float]
     nearly: tuple[float, float]
     best: tuple[float, float]
+    is_main: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,11 @@ def races(found: Sequence[Race]) -> Picture:
     """One panel per data set: a triangle at 95 % of the kept value, a dot at the kept epoch."""
     n_rows = -(-len(found) // PER_ROW)
     labels = list(dict.fromkeys(one.label for race in found for one in race.trainings))
-    own = list(dict.fromkeys(one.label for race in found for one in race.trainings if one.is_own))
+    # The main one first: it gets the whole line.
+    magnets = sorted(
+        (one for race in found for one in race.trainings if one.is_own), key=lambda one: not one.is_main
+    )
+    own = list(dict.fromkeys(one.label for one in magnets))
     looks = model_lines(labels, own)
 
     def draw(figure: Figure) -> None:
@@ -45,7 +53,7 @@ def races(found: Sequence[Race]) -> Picture:
         grid = figure.subplots(n_rows, columns, squeeze=False)
         for number, race in enumerate(found):
             axes = grid[number // columns, number % columns]
-            for one in sorted(race.trainings, key=lambda training: training.is_own):
+            for one in sorted(race.trainings, key=lambda training: (training.is_own, training.is_main)):
                 look = looks[one.label]
                 axes.plot(one.seconds, one.values, label=one.label, **look)
                 axes.plot(*one.nearly, "^", color=look["color"], markersize=6, markerfacecolor="white")
