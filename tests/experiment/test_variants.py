@@ -64,6 +64,7 @@ def test_own_model_is_the_dual_view_of_the_best_validation() -> None:
             study_row("printed", [1, 1], valid=0.2, settings={"views": "dual"}),
             study_row("single view", [1, 1], valid=0.9, settings={"views": "single"}),
             study_row("ours", [0, 0], valid=0.3, settings={"views": "dual"}),
+            study_row("without a part", [0, 0], valid=0.9, varied={"model.contrast": 0}),
         ]
     )
     assert field.own is not None

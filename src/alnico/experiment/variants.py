@@ -133,10 +133,14 @@ class Field:
 
     @property
     def own(self) -> Variant | None:
-        """The MAGNET that the others are held against: of those with two views (else of all) the best by validation."""
+        """The MAGNET that the others are held against: the best by mean validation.
+
+        Those that change no setting come before ablations and sweeps, and of these those with two views.
+        """
         found = [variant for variant in self.variants if variant.is_own]
-        dual = [variant for variant in found if variant.first.setting("model.views") != "single"]
-        return max(dual or found, key=lambda variant: variant.mean("valid", CHOICE) or 0.0, default=None)
+        whole = [variant for variant in found if not variant.first.varied] or found
+        dual = [variant for variant in whole if variant.first.setting("model.views") != "single"]
+        return max(dual or whole, key=lambda variant: variant.mean("valid", CHOICE) or 0.0, default=None)
 
     @property
     def unchanged(self) -> Variant:

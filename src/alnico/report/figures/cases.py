@@ -122,7 +122,7 @@ def _heat(axes: Axes, routing: Mapping[str, Mapping[str, float]]) -> None:
                 ha="center",
                 va="center",
                 fontsize=8.5,
-                color="white" if mass > 0.6 * table.max() else INK,
+                color="white" if mass > 0.5 * table.max() else INK,
             )
     axes.set_xticks(range(len(families)), [brief(family) for family in families], fontsize=8)
     axes.set_yticks(range(len(routing)), list(routing), fontsize=8)
