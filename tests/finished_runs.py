@@ -14,9 +14,10 @@ from alnico.data.store import save_dataset
 from alnico.encoders.encode import encode_folder
 from alnico.evaluation.evaluate import Scores
 from alnico.experiment.folder import Run
-from alnico.experiment.results import RunRecord
+from alnico.experiment.results import RunRecord, record_of
 from alnico.experiment.run import run
 from alnico.experiment.spec import read_spec
+from alnico.experiment.variants import StudyRow
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
@@ -108,3 +109,9 @@ def finish(folder: Path) -> Finished:
         )
         runs[name] = run(spec, folder / "runs" / name, label=name)
     return Finished(shop, data, **runs)
+
+
+def record_row(run: Run, label: str | None = None) -> StudyRow:
+    """A finished run as the row of a study."""
+    kept = record_of(run)
+    return StudyRow(label or run.label, {}, kept.dataset, int(kept.settings["seed"]), kept, run)

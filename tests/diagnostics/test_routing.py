@@ -12,6 +12,8 @@ from alnico.contracts import Expert
 from alnico.diagnostics.routing import (
     RoutedPairs,
     by_user_kind,
+    concentration,
+    content_share,
     reliance_shares,
     route_pairs,
     routing_summary,
@@ -38,6 +40,7 @@ def test_summary_of_two_pairs_by_hand() -> None:
     assert told["experts"] == {"behaviour dominant": 0.5, "image dominant": 0.25, "image balanced": 0.25}
     assert told["groups"] == {"behaviour": 0.5, "image": 0.5}
     assert told["families"] == {"dominant": 0.75, "balanced": 0.25}
+    assert told["content_share"] == 0.5
     # -(1/2 ln 1/2 + 2 * 1/4 ln 1/4) = 1/2 ln 2 + ln 2
     entropy = 1.5 * math.log(2)
     assert told["entropy"] == pytest.approx(entropy, abs=1e-12)
@@ -61,12 +64,29 @@ def test_diversity_lies_between_one_expert_and_all(alike: bool, effective: float
     assert told["effective_experts"] == pytest.approx(effective, abs=1e-9)
     assert told["diversity"] == pytest.approx(1.0 if alike else 0.0, abs=1e-9)
     assert told["hhi"] == pytest.approx(1 / effective, abs=1e-9)
+    spread = concentration(routing.mean(0).double().numpy())
+    assert spread.normalised_hhi == pytest.approx(0.0 if alike else 1.0, abs=1e-9)
 
 
 def test_model_without_a_mixture_has_one_expert_and_no_templates_to_weigh() -> None:
     routed = RoutedPairs(np.array([0]), np.array([0]), torch.ones(1, 1), torch.tensor([[1.0, 3.0]]))
     told = routing_summary([Expert("all", "fused")], PARTS, TEMPLATES, routed)
     assert (told["effective_experts"], told["diversity"], told["weighted_reliance"]) == (1.0, 1.0, None)
+    assert told["content_share"] is None
+    assert concentration(np.ones(1)).normalised_hhi == 0.0
+
+
+def test_concentration_by_hand() -> None:
+    # Shares 1/2, 1/4, 1/4, 0: entropy 1.5 ln 2, HHI 3/8; normalised (3/8 - 1/4) / (3/4) = 1/6.
+    spread = concentration(np.array([0.5, 0.25, 0.25, 0.0]))
+    assert spread.effective_experts == pytest.approx(2**1.5)
+    assert spread.diversity == pytest.approx(0.75)
+    assert (spread.hhi, spread.normalised_hhi) == pytest.approx((0.375, 1 / 6))
+
+
+def test_content_share_sums_the_groups_of_modalities() -> None:
+    groups = {"behaviour": 0.5, "image": 0.3, "text": 0.2}
+    assert content_share(groups, ("behaviour", "image", "text")) == pytest.approx(0.5)
 
 
 def test_shares_are_of_absolute_contributions() -> None:

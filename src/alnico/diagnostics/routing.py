@@ -1,6 +1,6 @@
 """Where pairs were sent, and which modality truly decided."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,48 @@ def reliance_shares(reliance: Float[Tensor, "pairs parts"]) -> Float[Tensor, "pa
     return size / size.sum(1, keepdim=True).clamp(min=1e-12)
 
 
+@dataclass(frozen=True)
+class Concentration:
+    """How evenly a mean routing spreads over E experts.
+
+    ``entropy`` H in nats; ``effective_experts`` exp H, from 1 to E; ``diversity`` H / ln E, from 0 to 1; ``hhi`` the
+    sum of squared shares, from 1 / E to 1; ``normalised_hhi`` the same from 0 to 1.
+    """
+
+    entropy: float
+    effective_experts: float
+    diversity: float
+    hhi: float
+    normalised_hhi: float
+
+
+def concentration(mean: NDArray[np.float64]) -> Concentration:
+    """How evenly these shares of experts, which sum to 1, are spread; a single expert counts as fully diverse.
+
+    Implements: Eq. (34).
+    """
+    n_experts = len(mean)
+    entropy = float(-(mean * np.log(np.maximum(mean, 1e-12))).sum())
+    hhi = float((mean**2).sum())
+    alone = n_experts == 1
+    return Concentration(
+        entropy=entropy,
+        effective_experts=float(np.exp(entropy)),
+        diversity=1.0 if alone else entropy / float(np.log(n_experts)),
+        hhi=hhi,
+        normalised_hhi=0.0 if alone else (hhi - 1 / n_experts) / (1 - 1 / n_experts),
+    )
+
+
+def content_share(groups: Mapping[str, float], parts: Sequence[str]) -> float | None:
+    """Mass of the groups anchored in content (the paper's A + S); None where experts have no such anchors.
+
+    ``parts`` are behaviour and then the modalities.
+    """
+    own = [groups[part] for part in parts[1:] if part in groups]
+    return sum(own) if own else None
+
+
 def routing_summary(
     experts: list[Expert],
     parts: tuple[str, ...],
@@ -50,24 +92,26 @@ def routing_summary(
 ) -> dict[str, object]:
     """Mean routing over pairs, by expert, group and family, with its spread and the reliance behind it.
 
-    effective_experts: exp of the entropy of the mean routing; diversity: that entropy over ln E; hhi: sum of squared
-    mean shares; weighted_reliance: mean routing times the templates' shares; reliance: mean over pairs of each
+    entropy, effective_experts, diversity, hhi: see ``Concentration``; content_share: see ``content_share``;
+    weighted_reliance: mean routing times the templates' shares; reliance: mean over pairs of each
     part's share of the absolute contributions to the score.
     Implements: Eq. (33), Eq. (34).
     """
     mean = routed.routing.mean(0).double().numpy()
-    entropy = float(-(mean * np.log(np.maximum(mean, 1e-12))).sum())
+    spread = concentration(mean)
+    groups = summed([expert.group for expert in experts], mean)
     shares = reliance_shares(routed.reliance).mean(0)
     # A model without a mixture has no templates that its one expert could be read by.
     weighted = routed.routing.mean(0) @ templates if len(templates) == len(experts) else None
     return {
         "experts": {expert.label: float(share) for expert, share in zip(experts, mean, strict=True)},
-        "groups": summed([expert.group for expert in experts], mean),
+        "groups": groups,
         "families": summed([expert.family for expert in experts], mean),
-        "entropy": entropy,
-        "effective_experts": float(np.exp(entropy)),
-        "diversity": entropy / np.log(len(mean)) if len(mean) > 1 else 1.0,
-        "hhi": float((mean**2).sum()),
+        "content_share": content_share(groups, parts),
+        "entropy": spread.entropy,
+        "effective_experts": spread.effective_experts,
+        "diversity": spread.diversity,
+        "hhi": spread.hhi,
         "reliance": dict(zip(parts, shares.tolist(), strict=True)),
         "weighted_reliance": None if weighted is None else dict(zip(parts, weighted.tolist(), strict=True)),
         "pairs": len(routed.users),

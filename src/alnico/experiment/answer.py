@@ -73,15 +73,7 @@ def neighbour_lists(run: Run) -> dict[str, ItemNeighbours]:
     model = run.spec.resolved()["model"]
     if model.get("views") == "single":
         return {}
-    k = int(model.get("neighbours", 20))
-    lists = {}
-    for name, modality in run.dataset.features.items():
-        given = run.dataset.neighbours.get(name)
-        lists[name] = (
-            nearest_neighbours(modality, k, search=model.get("neighbour_search", "exact"))
-            if given is None
-            else given.first(min(k, given.k))
-        )
+    lists = content_lists(run)
     if model.get("evidence") and lists:
         data = Path(run.spec.dataset)
         cache = GraphCache(data / "cache") if is_data_folder(data) else None
@@ -95,6 +87,22 @@ def neighbour_lists(run: Run) -> dict[str, ItemNeighbours]:
         )
         if not content_evidence(*question).weight:
             return {}
+    return lists
+
+
+def content_lists(run: Run) -> dict[str, ItemNeighbours]:
+    """The content neighbours of every modality, as many as the run's model asks for (20 otherwise); given lists first,
+    as far as they reach."""
+    model = run.spec.resolved()["model"]
+    k = int(model.get("neighbours", 20))
+    lists = {}
+    for name, modality in run.dataset.features.items():
+        given = run.dataset.neighbours.get(name)
+        lists[name] = (
+            nearest_neighbours(modality, k, search=model.get("neighbour_search", "exact"))
+            if given is None
+            else given.first(min(k, given.k))
+        )
     return lists
 
 

@@ -11,8 +11,8 @@ SIDE = 192
 _QUALITY = 82
 
 
-def inlined(path: str, folder: Path) -> str | None:
-    """The picture as a ``data:`` address, shrunk; None where there is none that can be read.
+def thumbnail(path: str, folder: Path, side: int = SIDE) -> Image.Image | None:
+    """The picture in RGB, shrunk to at most ``side`` pixels; None where there is none that can be read.
 
     ``path`` is absolute or relative to ``folder``; addresses on a network are not followed.
     """
@@ -24,7 +24,15 @@ def inlined(path: str, folder: Path) -> str | None:
             picture = ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-    picture.thumbnail((SIDE, SIDE))
+    picture.thumbnail((side, side))
+    return picture
+
+
+def inlined(path: str, folder: Path) -> str | None:
+    """The picture as a ``data:`` address, shrunk; None where there is none that can be read; see ``thumbnail``."""
+    picture = thumbnail(path, folder)
+    if picture is None:
+        return None
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,8 +1,8 @@
 """Tables of finished runs, as text, markdown, LaTeX or CSV."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from io import StringIO
 from typing import Literal
 
@@ -19,14 +19,28 @@ Form = Literal["text", "markdown", "latex", "csv"]
 
 @dataclass(frozen=True)
 class Table:
-    """A header and rows of cells that are ready to be shown; all rows are as long as the header."""
+    """A header and rows of cells that are ready to be shown; all rows are as long as the header.
+
+    ``marks`` sets cells off by row and column: 1, 2 and 3 are the best, second and third of their column.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    marks: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+    def _shown(self, marked: Mapping[int, str]) -> list[tuple[str, ...]]:
+        """The rows with the form of its mark, which holds ``{}``, around each marked cell."""
+        return [
+            tuple(
+                marked[self.marks[row, column]].format(cell) if (row, column) in self.marks else cell
+                for column, cell in enumerate(cells)
+            )
+            for row, cells in enumerate(self.rows)
+        ]
 
     def text(self) -> str:
         """For a terminal: first column left, the others right."""
-        lines = [self.header, *self.rows]
+        lines = [self.header, *self._shown(RAISED)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
         return "\n".join(
             "  ".join(
@@ -39,12 +53,17 @@ class Table:
     def markdown(self) -> str:
         """For a page of the docs."""
         ruler = ["---", *("---:" for _ in self.header[1:])]
-        lines = [[_markdown(cell) for cell in line] for line in (self.header, *self.rows)]
+        shown = self._shown({1: "**{}** ¹", 2: RAISED[2], 3: RAISED[3]})
+        lines = [[_markdown(cell) for cell in line] for line in (self.header, *shown)]
         return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], ruler, *lines[1:]))
 
     def latex(self) -> str:
         """A tabular with booktabs rules."""
-        body = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in (self.header, *self.rows)]
+        escaped = Table(
+            tuple(map(_latex, self.header)), tuple(tuple(map(_latex, row)) for row in self.rows), self.marks
+        )
+        shown = escaped._shown({1: r"\textbf{{{}}}", 2: r"\underline{{{}}}", 3: r"\textit{{{}}}"})
+        body = [" & ".join(line) + r" \\" for line in (escaped.header, *shown)]
         columns = "l" + "r" * (len(self.header) - 1)
         return "\n".join(
             [
@@ -65,6 +84,10 @@ class Table:
         return buffer.getvalue()
 
 
+RAISED = {1: "{} ¹", 2: "{} ²", 3: "{} ³"}
+"""How the three best of a column are set off where there is no type to do it."""
+
+
 def _markdown(cell: str) -> str:
     return cell.replace("|", r"\|")
 
@@ -73,12 +96,25 @@ def _latex(cell: str) -> str:
     return cell.translate(_LATEX)
 
 
+_SIGNS = {
+    "±": r"\pm",
+    "−": "-",
+    "×": r"\times",
+    "λ": r"\lambda",
+    "α": r"\alpha",
+    "β": r"\beta",
+    "δ": r"\delta",
+    "τ": r"\tau",
+}
+"""Signs that stand outside what plain LaTeX reads."""
+
 _LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+        **{sign: f"${command}$" for sign, command in _SIGNS.items()},
     }
 )
 

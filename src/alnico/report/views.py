@@ -8,13 +8,14 @@ import numpy as np
 from markupsafe import Markup
 
 from alnico.contracts import ExplainingScorer
+from alnico.diagnostics.dynamics import thinned
 from alnico.errors import DataError, StorageError
 from alnico.experiment.examples import routing_by_kind
 from alnico.experiment.folder import Run
 from alnico.experiment.results import Duel, RunRecord, listed, warning
-from alnico.report import figures
 from alnico.report.chapters import Chapter
 from alnico.report.explained import Bar, Grid, Told, chosen_explanations, grid, share_bars, told
+from alnico.report.figures import inline
 from alnico.report.tables import ABSENT, MASKS, MEASURES, Table, duel_table, number, short
 
 Part = tuple[str, str]
@@ -193,7 +194,7 @@ def _comparison(label: str, fought: Sequence[Duel]) -> Shown | None:
         return None
     return Shown(
         f"{label} against the others",
-        Markup(figures.intervals(fought)),
+        Markup(inline.intervals(fought)),
         "Right of the line: better. Intervals by bootstrap over users.",
     )
 
@@ -207,7 +208,7 @@ def _training(records: Sequence[RunRecord], own: RunRecord, main: Run) -> list[S
         shown.append(
             Shown(
                 f"Validation {metric}",
-                Markup(figures.curves(lines, "epoch")),
+                Markup(inline.curves(lines, "epoch")),
                 "The dot is the epoch that was kept.",
             )
         )
@@ -215,7 +216,7 @@ def _training(records: Sequence[RunRecord], own: RunRecord, main: Run) -> list[S
         shown.append(
             Shown(
                 f"Loss terms of {own.label}",
-                Markup(figures.curves(_loss_terms(own), "epoch", logarithmic=True)),
+                Markup(inline.curves(_loss_terms(own), "epoch", logarithmic=True)),
                 "Each as it enters the sum, on a logarithmic scale.",
             )
         )
@@ -223,7 +224,7 @@ def _training(records: Sequence[RunRecord], own: RunRecord, main: Run) -> list[S
     return shown
 
 
-def _validation(record: RunRecord, metric: str) -> figures.Curve | None:
+def _validation(record: RunRecord, metric: str) -> inline.Curve | None:
     rows = [
         (row["epoch"], row[f"valid/{metric}"])
         for row in record.history
@@ -232,10 +233,10 @@ def _validation(record: RunRecord, metric: str) -> figures.Curve | None:
     if not rows:
         return None
     epochs, values = zip(*rows, strict=True)
-    return figures.Curve(record.label, epochs, values, mark=record.result.get("best_epoch"))
+    return inline.Curve(record.label, epochs, values, mark=record.result.get("best_epoch"))
 
 
-def _loss_terms(record: RunRecord) -> list[figures.Curve]:
+def _loss_terms(record: RunRecord) -> list[inline.Curve]:
     names = [name for name in record.history[0] if name.startswith("loss/")]
     lines = []
     for name in names:
@@ -247,7 +248,7 @@ def _loss_terms(record: RunRecord) -> list[figures.Curve]:
         ]
         if rows:
             epochs, values = zip(*rows, strict=True)
-            lines.append(figures.Curve(name.removeprefix("loss/"), epochs, values))
+            lines.append(inline.Curve(name.removeprefix("loss/"), epochs, values))
     return lines
 
 
@@ -266,25 +267,23 @@ def _stage_figures(record: RunRecord, run: Run) -> list[Shown]:
     return [
         Shown(
             "Routing while training",
-            Markup(figures.stages(lines, threshold, switched)),
+            Markup(inline.stages(lines, threshold, switched)),
             f"Stage 2 began at step {switched}." if switched is not None else "Stage 2 never began.",
         ),
         Shown(
             "Experts in use",
             Markup(
-                figures.curves([_thinned("effective experts", rows, "effective_experts")], "training step")
+                inline.curves([_thinned("effective experts", rows, "effective_experts")], "training step")
             ),
             "The exponential of the entropy of the batch's mean routing: as many experts as share the load evenly.",
         ),
     ]
 
 
-def _thinned(label: str, rows: Sequence[Mapping[str, float]], name: str) -> figures.Curve:
+def _thinned(label: str, rows: Sequence[Mapping[str, float]], name: str) -> inline.Curve:
     """Means of consecutive rows, few enough to draw."""
-    blocks = np.array_split(np.arange(len(rows)), min(MOST_POINTS, len(rows)))
-    steps = [float(rows[int(block[-1])]["step"]) for block in blocks]
-    values = [float(np.mean([rows[int(row)][name] for row in block])) for block in blocks]
-    return figures.Curve(label, steps, values)
+    steps, values = (np.array([row[key] for row in rows], dtype=np.float64) for key in ("step", name))
+    return inline.Curve(label, *thinned(steps, values, MOST_POINTS))
 
 
 def _group_figures(records: Sequence[RunRecord]) -> list[Shown]:
@@ -299,7 +298,7 @@ def _group_figures(records: Sequence[RunRecord]) -> list[Shown]:
     return [
         Shown(
             f"Test {_SLICE_METRIC} by group",
-            Markup(figures.grouped_bars(names, values)),
+            Markup(inline.grouped_bars(names, values)),
             "Users in thirds by training activity, items in thirds by popularity, items unseen in training.",
         )
     ]

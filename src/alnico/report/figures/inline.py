@@ -1,4 +1,4 @@
-"""Curves and bars as SVG for a page; the only file that draws.
+"""Curves and bars as SVG inside a page.
 
 Colours are names of the page's own variables, so that one picture suits light and dark.
 """

@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from alnico.experiment.results import duels
-from alnico.report import figures
-from alnico.report.figures import Curve
+from alnico.report.figures import inline
+from alnico.report.figures.inline import Curve
 from finished_runs import record
 
 
@@ -15,14 +15,14 @@ def pictures() -> dict[str, str]:
     """One of each kind."""
     own, other = record("own", [1, 1, 0.5]), record("an <other>", [0.5, 0.5, 0.5])
     return {
-        "curves": figures.curves(
+        "curves": inline.curves(
             [Curve("a & b", [1, 2, 3], [0.1, 0.3, 0.2], mark=2), Curve("c", [1, 2], [1, 2])], "epoch"
         ),
-        "logarithmic": figures.curves([Curve("a", [1, 2], [1e-4, 1.0])], "epoch", logarithmic=True),
-        "stages": figures.stages([Curve("entropy", [1, 2, 3], [1.0, 0.9, 0.8])], 0.9, 2),
-        "no switch": figures.stages([Curve("entropy", [1, 2], [1.0, 0.9])], None, None),
-        "bars": figures.grouped_bars(["x", "y"], {"own": [0.1, None], "other": [0.2, 0.3]}),
-        "intervals": figures.intervals(duels([(own, other)], "ndcg@20")),
+        "logarithmic": inline.curves([Curve("a", [1, 2], [1e-4, 1.0])], "epoch", logarithmic=True),
+        "stages": inline.stages([Curve("entropy", [1, 2, 3], [1.0, 0.9, 0.8])], 0.9, 2),
+        "no switch": inline.stages([Curve("entropy", [1, 2], [1.0, 0.9])], None, None),
+        "bars": inline.grouped_bars(["x", "y"], {"own": [0.1, None], "other": [0.2, 0.3]}),
+        "intervals": inline.intervals(duels([(own, other)], "ndcg@20")),
     }
 
 

@@ -1,0 +1,1 @@
+"""Figures of a study, from its rows to what is drawn."""

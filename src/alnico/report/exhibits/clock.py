@@ -1,0 +1,57 @@
+"""Quality against time: Figure 12."""
+
+from collections.abc import Sequence
+
+from alnico.diagnostics.convergence import convergence, quality_over_time
+from alnico.experiment.variants import StudyRow, Variant, fields
+from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
+from alnico.report.figures.clock import Race, Training, races
+from alnico.report.study_tables import place_names
+
+METRIC = "ndcg@20"
+
+
+def quality_against_time(rows: Sequence[StudyRow]) -> Figures:
+    """Validation over wall time of each data set's models. Implements: Figure 12."""
+    name, title = "figure-12", "Figure 12: quality against time"
+    found = fields(rows)
+    told = []
+    for place, field in zip(place_names(found), found, strict=True):
+        trainings = [
+            one
+            for variant in field.variants
+            if (one := _training(variant, is_main=variant is field.own)) is not None
+        ]
+        if trainings:
+            told.append(Race(place, METRIC, trainings))
+    if not told:
+        return [LeftOut(name, title, f"no run was trained with validation {METRIC} in its history")]
+    return [
+        StudyFigure(
+            name,
+            title,
+            races(told),
+            "The first seed of each model; wall time with validation. Triangle: 95 % of the kept epoch's value (t95); "
+            "dot: the kept epoch by this measure. Times compare only between runs of one machine with nothing beside "
+            "them.",
+        )
+    ]
+
+
+def _training(variant: Variant, *, is_main: bool) -> Training | None:
+    for row in variant.rows:
+        clock = convergence(row.record.history, METRIC)
+        if clock is None:
+            continue
+        curve = quality_over_time(row.record.history, METRIC)
+        reached = {epoch: value for epoch, _, value in curve}
+        return Training(
+            variant.shown,
+            variant.is_own,
+            [seconds for _, seconds, _ in curve],
+            [value for _, _, value in curve],
+            (clock.nearly_seconds, reached[clock.nearly_epoch]),
+            (clock.best_seconds, clock.level),
+            is_main,
+        )
+    return None

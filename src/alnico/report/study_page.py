@@ -1,0 +1,251 @@
+"""One page about a study: every table and figure that its runs can give, and why the others are missing."""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from alnico.errors import ConfigError
+from alnico.experiment.variants import Standing, StudyRow, fields, standing
+from alnico.report.exhibits.cases import case_sheets
+from alnico.report.exhibits.clock import quality_against_time
+from alnico.report.exhibits.groups import group_tables, view_groups
+from alnico.report.exhibits.maps import embedding_maps
+from alnico.report.exhibits.routing import routing_dynamics, routing_overview, stage_mechanism
+from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
+from alnico.report.exhibits.sweeps import (
+    pool_maps,
+    routing_sweeps,
+    setting_sweeps,
+    template_sweeps,
+    trigger_maps,
+)
+from alnico.report.study_tables import (
+    StudyTable,
+    efficiency_tables,
+    faithfulness_tables,
+    overall_tables,
+    statistics_table,
+    variant_tables,
+)
+from alnico.storage import write_atomically, write_text
+
+Parts = Mapping[str, Sequence[StudyRow]]
+Tell = Callable[[str], object]
+
+PAGE = "study.html"
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """Something that a study can show: what makes it, and of which parts.
+
+    It reads the first of ``reads`` that the study has, and ``beside`` it these, as far as they are there.
+    """
+
+    title: str
+    reads: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    tables: Callable[[Sequence[StudyRow]], Sequence[StudyTable]] | None = None
+    figures: Callable[[Sequence[StudyRow]], Figures] | None = None
+
+
+OVERALL = "overall"
+EXHIBITS: Sequence[Exhibit] = (
+    Exhibit("Table 4: all models", (OVERALL,), tables=overall_tables),
+    Exhibit(
+        "Table 5: ablations",
+        ("ablations",),
+        tables=lambda rows: variant_tables(rows, "table-5", "Table 5: ablations"),
+    ),
+    Exhibit(
+        "Table 6: stage weights",
+        ("schedules",),
+        tables=lambda rows: variant_tables(rows, "table-6", "Table 6: strategies for the stage weights"),
+    ),
+    Exhibit("Table 7: cost", ("efficiency", OVERALL), tables=efficiency_tables),
+    Exhibit("Figure 3: templates", ("templates",), figures=template_sweeps),
+    Exhibit("Figure 4: pool of experts", ("pool",), ("replicas",), figures=pool_maps),
+    Exhibit("Figure 5: routing", ("routing", OVERALL), figures=routing_overview),
+    Exhibit("Figure 6: for whom", ("difficulty",), tables=group_tables, figures=view_groups),
+    Exhibit("Figure 7: two stages", ("mechanism", "ablations", OVERALL), figures=stage_mechanism),
+    Exhibit("Figure 8: dynamics", ("dynamics", OVERALL), figures=routing_dynamics),
+    Exhibit("Figure 9: trigger", ("trigger",), figures=trigger_maps),
+    Exhibit("Figure 10: routing terms", ("regularisation",), figures=routing_sweeps),
+    Exhibit("Figure 11: settings", ("sensitivity",), figures=setting_sweeps),
+    Exhibit("Figure 12: time", ("cost", "efficiency", OVERALL), figures=quality_against_time),
+    Exhibit("Figure 13: maps", ("embedding", OVERALL), figures=embedding_maps),
+    Exhibit("Figure 14: cases", ("cases", OVERALL), ("ablations",), figures=case_sheets),
+    Exhibit("Faithfulness", ("faithfulness", "routing", OVERALL), tables=faithfulness_tables),
+)
+"""What a study's parts are shown as; a part of another name is shown as a plain table of its variants."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One exhibit as it stands on the page."""
+
+    title: str
+    tables: Sequence[StudyTable] = ()
+    figures: Sequence[StudyFigure] = ()
+    left_out: Sequence[LeftOut] = ()
+
+    @property
+    def anchor(self) -> str:
+        """Its place on the page."""
+        return file_name(self.title)
+
+
+@dataclass(frozen=True)
+class WrittenStudy:
+    """A written page: who is ahead, what was made (file names without their endings), and what is missing."""
+
+    page: Path
+    standing: Sequence[Standing]
+    tables: Sequence[str]
+    figures: Sequence[str]
+    left_out: Sequence[LeftOut] = field(repr=False)
+
+
+def write_study_page(
+    to: Path, title: str, parts: Parts, *, remarks: Sequence[str] = (), tell: Tell | None = None
+) -> WrittenStudy:
+    """Write ``study.html`` with every picture inside, ``figures/`` as SVG and PNG, ``tables/`` as CSV, Markdown, LaTeX.
+
+    ``parts`` are the study's rows by what they serve; ``EXHIBITS`` says which of them is read for what. ``remarks`` are
+    sentences for the beginning. ``tell`` hears the title of each exhibit before it is made. The first line says where
+    another model is ahead of MAGNET.
+    Raises ConfigError if there is no row at all, StorageError if a file cannot be written.
+    """
+    rows = distinct(parts)
+    if not rows:
+        raise ConfigError("the study has no finished run to report on; run it first")
+    sections = sections_of(parts, tell)
+    for section in sections:
+        for one in section.tables:
+            for name, content in one.files().items():
+                write_text(to / "tables" / name, content)
+        for figure in section.figures:
+            write_text(to / "figures" / f"{figure.name}.svg", figure.picture.svg)
+            write_atomically(to / "figures" / f"{figure.name}.png", _writing(figure.picture.png))
+    told = standings(parts)
+    write_text(to / PAGE, study_page(title, sections, told, len(rows), remarks))
+    return WrittenStudy(
+        to / PAGE,
+        told,
+        [one.name for section in sections for one in section.tables],
+        [one.name for section in sections for one in section.figures],
+        [one for section in sections for one in section.left_out],
+    )
+
+
+def _writing(content: bytes) -> Callable[[BinaryIO], object]:
+    return lambda file: file.write(content)
+
+
+def distinct(parts: Parts, *, by_variant: bool = False) -> list[StudyRow]:
+    """Every run once, whichever parts it stands in; with ``by_variant`` once under each name that it has."""
+    found: dict[tuple[str, ...], StudyRow] = {}
+    for rows in parts.values():
+        for row in rows:
+            key = (row.dataset, row.record.name, *([row.label] if by_variant else []))
+            found.setdefault(key, row)
+    return list(found.values())
+
+
+def standings(parts: Parts) -> list[Standing]:
+    """Who is ahead on each data set and measure, other models that are ahead of MAGNET first."""
+    rows = parts.get(OVERALL) or distinct(parts)
+    told = [one for field in fields(rows) for one in standing(field)]
+    return sorted(told, key=lambda one: not one.is_behind)
+
+
+def sections_of(parts: Parts, tell: Tell | None = None) -> list[Section]:
+    """Everything that these parts can show, in the paper's order, and what they cannot."""
+    named = {name: rows for name, rows in parts.items() if rows}
+    sections = []
+    if rows := distinct(parts):
+        sections.append(Section("Table 2: data", [statistics_table(rows)]))
+    for exhibit in EXHIBITS:
+        if tell is not None:
+            tell(exhibit.title)
+        sections.append(_section(exhibit, named))
+    known = {name for exhibit in EXHIBITS for name in (*exhibit.reads, *exhibit.beside)}
+    for name in named:
+        if name not in known:
+            sections.append(Section(name, variant_tables(named[name], file_name(name), name)))
+    return sections
+
+
+def _section(exhibit: Exhibit, named: Parts) -> Section:
+    rows = _read(named, exhibit)
+    if not rows:
+        why = f"the study has no part {' or '.join(exhibit.reads)}"
+        return Section(exhibit.title, left_out=[LeftOut(exhibit.reads[0], exhibit.title, why)])
+    tables = exhibit.tables(rows) if exhibit.tables is not None else []
+    figures = exhibit.figures(rows) if exhibit.figures is not None else []
+    left_out = [one for one in figures if isinstance(one, LeftOut)]
+    if not tables and not figures:
+        left_out.append(LeftOut(exhibit.reads[0], exhibit.title, "no run of this part holds what it needs"))
+    return Section(exhibit.title, tables, [one for one in figures if isinstance(one, StudyFigure)], left_out)
+
+
+def _read(named: Parts, exhibit: Exhibit) -> list[StudyRow]:
+    """The rows that an exhibit is made of, each once under each of its names."""
+    main = next((name for name in exhibit.reads if name in named), None)
+    parts = [*([main] if main is not None else []), *(name for name in exhibit.beside if name in named)]
+    return distinct({name: named[name] for name in parts}, by_variant=True)
+
+
+def file_name(title: str) -> str:
+    """A title as a name for files and anchors: ``Table 4: all`` is ``table-4-all``."""
+    kept = "".join(letter if letter.isalnum() else " " for letter in title.lower())
+    return "-".join(kept.split())
+
+
+def study_page(
+    title: str,
+    sections: Sequence[Section],
+    told: Sequence[Standing],
+    n_runs: int,
+    remarks: Sequence[str] = (),
+) -> str:
+    """The page as HTML; nothing is fetched, every picture stands inside."""
+    templates = Environment(
+        loader=PackageLoader("alnico.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = [
+        {
+            "title": section.title,
+            "anchor": section.anchor,
+            "tables": section.tables,
+            "figures": [
+                {"title": one.title, "caption": one.caption, "source": _source(one)}
+                for one in section.figures
+            ],
+            "left_out": section.left_out,
+        }
+        for section in sections
+    ]
+    return templates.get_template("study.html").render(
+        title=title,
+        style=Markup(templates.get_template("style.css").render()),
+        standing=[one.sentence for one in told],
+        is_behind=any(one.is_behind for one in told),
+        n_runs=n_runs,
+        remarks=remarks,
+        sections=shown,
+    )
+
+
+def _source(figure: StudyFigure) -> str:
+    """The picture as an address that needs no network."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(figure.picture.svg.encode()).decode()}"
