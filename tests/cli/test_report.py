@@ -4,10 +4,16 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from alnico.catalogue.shop import ShopPlan
 from alnico.catalogue.writing import make_shop
+from alnico.experiment.conducting import conduct
+from alnico.experiment.executor import Here
+from alnico.experiment.ledger import Ledger
 from command_lines import CommandLine
 from finished_runs import Finished
+from studied import furnish, laid_out
 
 
 def test_report_prints_what_it_writes(finished: Finished, tmp_path: Path, command_line: CommandLine) -> None:
@@ -81,3 +87,57 @@ def test_note_without_text_is_one_sentence(tmp_path: Path, command_line: Command
     answer = command_line("results", "--runs", tmp_path, "--note", "baby")
     assert answer.code == 2
     assert "--note takes DATASET=TEXT, found 'baby'" in answer.err
+
+
+@pytest.fixture(scope="module")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of which one part was made and one was not; its runs chose among a grid with a look at the test."""
+    folder = tmp_path_factory.mktemp("study")
+    plan = furnish(
+        folder,
+        """
+[[parts]]
+name = "models"
+table = "overall"
+models = ["{folder}/popular.toml", "{folder}/bpr.toml"]
+
+[[parts]]
+name = "widths"
+figure = "sensitivity"
+base = "{folder}/bpr.toml"
+seeds = "ablation"
+[[parts.grids]]
+settings = { model.width = [3, 6] }
+""",
+    )
+    for part, oracle in (("models", False), ("widths", True)):
+        course = laid_out(plan)
+        conduct(Ledger(course, folder / "study", folder / "records", part=part), Here(), oracle=oracle)
+    return folder / "study"
+
+
+def test_report_of_a_study_shows_what_its_runs_can_give(small_study: Path, command_line: CommandLine) -> None:
+    answer = command_line("report", small_study, "--title", "All of it")
+    assert answer.code == 0
+    page = small_study / "report" / "study.html"
+    assert f"open {page}" in answer.out
+    text = page.read_text()
+    assert "<title>All of it</title>" in text
+    assert "All runs stand under the protocol tiny." in text
+    assert "but what a search that looks there would have claimed" in text
+    assert "Figure 9: trigger is left out: the study has no part trigger." in text
+    assert (small_study / "report" / "tables" / "table-4-overall-toy.csv").exists()
+
+
+def test_report_of_a_study_as_json(small_study: Path, tmp_path: Path, command_line: CommandLine) -> None:
+    answer = command_line("report", small_study, "--to", tmp_path, "--json")
+    told = json.loads(answer.out)
+    assert told["page"] == str(tmp_path / "study.html")
+    assert sorted(path.stem for path in (tmp_path / "tables").glob("*.csv")) == sorted(told["tables"])
+    assert sorted(path.stem for path in (tmp_path / "figures").glob("*.svg")) == sorted(told["figures"])
+
+
+def test_truth_is_not_for_studies(small_study: Path, tmp_path: Path, command_line: CommandLine) -> None:
+    answer = command_line("report", small_study, "--truth", tmp_path)
+    assert answer.code == 2
+    assert "--truth belongs to reports of runs" in answer.err

@@ -124,7 +124,7 @@ def test_study_tells_which_runs_serve_which_part_and_what_varies(made: tuple[Stu
     assert [part.name for part in opened.parts] == ["overall", "chain", "grid"]
     assert opened.name == "tiny"
     overall = opened.runs_of("overall")
-    assert [(one.variant, one.seed) for one in overall] == [
+    assert [(one.label, one.seed) for one in overall] == [
         ("Popularity", 1),
         ("small BPR", 1),
         ("Popularity", 2),
@@ -135,7 +135,7 @@ def test_study_tells_which_runs_serve_which_part_and_what_varies(made: tuple[Stu
         assert one.record.result == one.run.result
         assert one.record.protocol == "tiny"
         assert one.record.settings["seed"] == one.record.record["split"]["recipe"]["seed"] == one.seed
-    assert [(one.variant, one.varied) for one in opened.runs_of("chain")] == [
+    assert [(one.label, one.varied) for one in opened.runs_of("chain")] == [
         ("dependent", {"model.width": 3}),
         ("full", {}),
     ]
@@ -172,7 +172,7 @@ def test_findings_rest_on_validation_and_the_oracle_is_marked(made: tuple[Study,
             [
                 one.record.measure("valid", "ndcg@20") or 0
                 for one in opened.runs_of("overall")
-                if one.variant == variant
+                if one.label == variant
             ]
         ).item()
         for variant in ("Popularity", "small BPR")
@@ -209,7 +209,7 @@ def test_runs_that_are_gone_count_by_their_records(
     again, order = study(plan, folder)
     assert order == []
     # The dependent run's width still comes from the outcome of the full one.
-    dependent = next(one for one in again.runs_of("chain") if one.variant == "dependent")
+    dependent = next(one for one in again.runs_of("chain") if one.label == "dependent")
     assert (dependent.run, dependent.varied, dependent.record.result["epochs"]) == (
         None,
         {"model.width": 3},
@@ -236,7 +236,7 @@ def test_records_elsewhere_and_under_other_names_count_and_are_not_written_over(
     opened, order = study(plan, tmp_path / "study", records, part="overall")
     assert [name[:13] for name in order] == ["toy-popular-1", "toy-popular-2"]
     assert len(order[0]) == len("toy-popular-1") + 7
-    runs = {(one.variant, one.seed): one for one in opened.runs_of("overall")}
+    runs = {(one.label, one.seed): one for one in opened.runs_of("overall")}
     assert runs["small BPR", 1].record.name == "mine"
     assert runs["small BPR", 1].record.question == runs["Popularity", 1].record.question
     assert runs["small BPR", 2].record.name == "toy-popular-1"
@@ -297,7 +297,7 @@ def test_run_that_fails_is_told_and_those_that_wait_for_it_while_others_go_on(tm
     assert told["dependent"] == ("blocked", "it waits for toy-bpr-hot-3, which is failed")
     assert told["nonsense"][0] == "failed"
     assert "'well' has no switch_step to go by: None" in told["nonsense"][1]
-    assert [one.variant for one in opened.runs_of("chain")] == ["well"]
+    assert [one.label for one in opened.runs_of("chain")] == ["well"]
     # What failed is tried again, what is finished is not.
     _, order = study(plan, tmp_path / "study")
     assert order == ["toy-bpr-hot-3"]

@@ -10,9 +10,15 @@ from alnico.cli.output import print_json
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of finished runs; those on the same data are compared.")
+        list[Path],
+        typer.Argument(
+            help="Folders of finished runs, of which those on the same data are compared; or a study."
+        ),
     ],
-    to: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    to: Annotated[
+        Path | None,
+        typer.Option(help="The page to write (report.html); of a study the folder (STUDY/report)."),
+    ] = None,
     title: Annotated[str | None, typer.Option(help="Its title.")] = None,
     metric: Annotated[str, typer.Option(help="Measure by which runs are compared.")] = "ndcg@20",
     truth: Annotated[
@@ -25,13 +31,24 @@ def report(
     """Write one self-contained page about runs: measures, tests, training, routing, and explained
     recommendations.
 
-    The page needs no network and no other file. Where another model is not significantly worse than MAGNET,
-    the page says so and names it.
+    Of a study, the folder that `alnico study` fills, it shows the tables and figures of the paper that its runs can
+    give, and puts each beside the page as a file. The page needs no network and no other file. Where another model is
+    not significantly worse than MAGNET, the page says so and names it.
     """
+    from alnico.errors import ConfigError
+    from alnico.experiment.study import STUDY
+
+    if len(runs) == 1 and (runs[0] / STUDY).exists():
+        if truth is not None:
+            raise ConfigError(
+                "--truth belongs to reports of runs; a study's page shows what its plan's parts ask for"
+            )
+        _report_study(runs[0], to or runs[0] / "report", title, json)
+        return
+    to = to or Path("report.html")
     from dataclasses import replace
 
     from alnico.catalogue.truth import read_truth
-    from alnico.errors import ConfigError
     from alnico.experiment.demo import kind_of_users
     from alnico.experiment.folder import finite, open_run
     from alnico.experiment.results import listed, summary, warning
@@ -69,3 +86,30 @@ def report(
             print(sentence)
         print()
     print(f"open {to.resolve()}")
+
+
+def _report_study(folder: Path, to: Path, title: str | None, json: bool) -> None:
+    from alnico.experiment.study import open_study
+    from alnico.report.study_page import page_of_study
+
+    written = page_of_study(
+        open_study(folder), to, title, None if json else lambda what: print(f"{what} ...", flush=True)
+    )
+    left_out = {one.title: one.why for one in written.left_out}
+    if json:
+        sentences = [one.sentence for one in written.standing]
+        print_json(
+            {
+                "page": str(written.page),
+                "standing": sentences,
+                "tables": written.tables,
+                "figures": written.figures,
+                "left_out": left_out,
+            }
+        )
+        return
+    for one in written.standing:
+        print(one.sentence)
+    for title, why in left_out.items():
+        print(f"{title} is left out: {why}")
+    print(f"open {written.page.resolve()}")

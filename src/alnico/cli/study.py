@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alnico.cli.estimate import duration
-from alnico.cli.output import number, print_json, print_table
+from alnico.cli.output import print_json, print_table
 from alnico.cli.progress import studying
 
 if TYPE_CHECKING:
@@ -161,14 +161,8 @@ def _conclude(made: "Study", ledger: "Ledger", json: bool) -> None:
     else:
         for part in made.parts:
             for dataset, told in made.findings_of(part.name).items():
-                for what, choice in told:
-                    if choice is not None:
-                        mark = f" ({choice.mark})" if choice.mark else ""
-                        test = ", ".join(f"{name} {number(value)}" for name, value in choice.test.items())
-                        print(
-                            f"{part.name}, {dataset}: {what.replace('_', ' ')} of {choice.among} is {choice.variant}, "
-                            f"{choice.by} {number(choice.value)}; test {test}{mark}"
-                        )
+                for sentence in told.sentences(part.name, dataset):
+                    print(sentence)
         for name, sentence in failed.items():
             typer.echo(f"alnico: {name}: {sentence}", err=True)
         wanted = len(ledger.wanted) - ledger.counted("missing")

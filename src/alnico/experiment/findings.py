@@ -54,6 +54,19 @@ class Findings(BaseModel, frozen=True, extra="forbid"):
     chosen: Choice | None = None
     oracle: Choice | None = None
 
+    def sentences(self, part: str, dataset: str) -> list[str]:
+        """Each of them as a sentence."""
+        told = []
+        for what, choice in self:
+            if choice is not None:
+                test = ", ".join(f"{name} {value:.4f}" for name, value in choice.test.items())
+                mark = f" ({choice.mark})" if choice.mark else ""
+                told.append(
+                    f"{part}, {dataset}: {what.replace('_', ' ')} of {choice.among} is {choice.variant}, "
+                    f"{choice.by} {choice.value:.4f}; test {test}{mark}"
+                )
+        return told
+
 
 def findings(tried: Sequence[Tried], metric: str, *, is_grid: bool, oracle: bool) -> dict[str, Findings]:
     """By data set, what the finished runs of a part say.

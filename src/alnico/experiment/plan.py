@@ -167,6 +167,13 @@ class Part(BaseModel, frozen=True, extra="forbid"):
     alone: bool = False
     """Whether its runs are timed, so that nothing else may run beside them."""
 
+    @property
+    def serves(self) -> str:
+        """The table or the figure that it is made for."""
+        served = self.table or self.figure
+        assert served is not None
+        return served
+
     @model_validator(mode="after")
     def _serves_and_runs(self) -> Self:
         if (self.table is None) == (self.figure is None):

@@ -18,6 +18,7 @@ from alnico.experiment.plan import Part, Reference, StudyPlan
 from alnico.experiment.protocol import Protocol
 from alnico.experiment.results import SUFFIX, RunRecord, read_record, record_of
 from alnico.experiment.spec import validated
+from alnico.experiment.variants import StudyRow
 from alnico.storage import read_json, write_json
 
 STUDY, FORMAT = "study.json", 1
@@ -62,18 +63,6 @@ class StudyFile(BaseModel, frozen=True, extra="forbid"):
 
 
 @dataclass(frozen=True)
-class StudyRun:
-    """A finished run as it stands in a part; ``run`` is its folder, None where only the record is left."""
-
-    variant: str
-    varied: Mapping[str, Any]
-    dataset: str
-    seed: int
-    record: RunRecord
-    run: Run | None
-
-
-@dataclass(frozen=True)
 class Study:
     """A study that was run, wholly or in part."""
 
@@ -95,13 +84,13 @@ class Study:
         """Its parts, in the plan's order."""
         return self.content.plan.parts
 
-    def runs_of(self, part: str) -> list[StudyRun]:
+    def runs_of(self, part: str) -> list[StudyRow]:
         """The finished runs of a part, in the plan's order. Raises ConfigError for an unknown part.
 
         Their records carry the study's protocol, under whichever name they were made: what it decides, they did.
         """
         return [
-            StudyRun(entry.variant, entry.varied, entry.dataset, entry.seed, *self._opened(entry.run))
+            StudyRow(entry.variant, entry.varied, entry.dataset, entry.seed, *self._opened(entry.run))
             for entry in self.content.parts[self.content.plan.part(part).name]
             if self.content.runs[entry.run].state == "finished"
         ]

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from alnico.evaluation.evaluate import Scores
 from alnico.evaluation.significance import Comparison, compare, holm, paired_test, smallest_detectable_effect
+from alnico.experiment.findings import BASELINE_METRIC
 from alnico.experiment.folder import Run
 from alnico.experiment.results import OWN_MODEL, Duel, RunRecord, warning
 from alnico.randomness import rng
 
-CHOICE = "ndcg@20"
-"""The validation measure that picks the strongest baseline."""
 CLAIMED = ("recall@20", "ndcg@20")
 """The test measures on which a win or a loss is claimed."""
 
@@ -140,7 +139,9 @@ class Field:
         found = [variant for variant in self.variants if variant.is_own]
         whole = [variant for variant in found if not variant.first.varied] or found
         dual = [variant for variant in whole if variant.first.setting("model.views") != "single"]
-        return max(dual or whole, key=lambda variant: variant.mean("valid", CHOICE) or 0.0, default=None)
+        return max(
+            dual or whole, key=lambda variant: variant.mean("valid", BASELINE_METRIC) or 0.0, default=None
+        )
 
     @property
     def unchanged(self) -> Variant:
@@ -151,12 +152,12 @@ class Field:
     def baselines(self) -> list[Variant]:
         """Other models than MAGNET, best mean validation first."""
         others = [variant for variant in self.variants if not variant.is_own]
-        return sorted(others, key=lambda variant: -(variant.mean("valid", CHOICE) or 0.0))
+        return sorted(others, key=lambda variant: -(variant.mean("valid", BASELINE_METRIC) or 0.0))
 
     @property
     def strongest(self) -> Variant | None:
         """The baseline of the best mean validation; None without baselines that validated."""
-        found = [variant for variant in self.baselines if variant.mean("valid", CHOICE) is not None]
+        found = [variant for variant in self.baselines if variant.mean("valid", BASELINE_METRIC) is not None]
         return found[0] if found else None
 
 

@@ -4,6 +4,7 @@ hand."""
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from alnico.experiment.findings import BASELINE_METRIC
 from alnico.experiment.results import (
     OWN_MODEL,
     RunRecord,
@@ -18,8 +19,6 @@ from alnico.experiment.results import (
 from alnico.report.published import published, sources
 from alnico.report.tables import ABSENT, MASKS, MEASURES, Table, duel_table, number, short
 
-CHOICE = "ndcg@20"
-"""The validation measure that picks the best baseline."""
 COMPARED = ("recall@20", "ndcg@20")
 
 
@@ -70,7 +69,7 @@ def dataset_table(dataset: str, records: Sequence[RunRecord]) -> Table:
 
 def _order(record: RunRecord) -> tuple[bool, float]:
     """Baselines first, then MAGNET; within each by validation."""
-    return record.model == OWN_MODEL, record.measure("valid", CHOICE) or 0.0
+    return record.model == OWN_MODEL, record.measure("valid", BASELINE_METRIC) or 0.0
 
 
 def _told(record: RunRecord) -> list[str]:
@@ -157,11 +156,11 @@ def _reservations(records: Sequence[RunRecord]) -> list[str]:
 
 
 def _comparisons(records: Sequence[RunRecord]) -> list[str]:
-    base = best_baseline(records, CHOICE)
+    base = best_baseline(records, BASELINE_METRIC)
     if base is None or len(records) < 2:
         return []
     lines = [
-        f"### Against {base.label}, the best baseline by validation {CHOICE}",
+        f"### Against {base.label}, the best baseline by validation {BASELINE_METRIC}",
         "",
         "Paired by user (Wilcoxon signed-rank, two-sided), p corrected by Holm over the rows of one measure; "
         "95 % bootstrap interval; `detectable` is the true difference that this many users would show with "

@@ -1,6 +1,7 @@
 """One page about a study: every table and figure that its runs can give, and why the others are missing."""
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from alnico.errors import ConfigError
+from alnico.experiment.study import Study
 from alnico.experiment.variants import Standing, StudyRow, fields, standing
 from alnico.report.exhibits.cases import case_sheets
 from alnico.report.exhibits.clock import quality_against_time
@@ -109,6 +111,26 @@ class WrittenStudy:
     tables: Sequence[str]
     figures: Sequence[str]
     left_out: Sequence[LeftOut] = field(repr=False)
+
+
+def page_of_study(study: Study, to: Path, title: str | None = None, tell: Tell | None = None) -> WrittenStudy:
+    """Write the page of a study that was run, wholly or in part; see ``write_study_page``.
+
+    Its beginning says under which protocol it stands, what of it is not finished, and what each part's runs chose.
+    """
+    parts: dict[str, list[StudyRow]] = {}
+    lacking: dict[str, str] = {}
+    remarks = []
+    for part in study.parts:
+        parts.setdefault(part.serves, []).extend(study.runs_of(part.name))
+        lacking.update({entry.run: run.state for entry, run in study.lacking(part.name)})
+        for dataset, found in study.findings_of(part.name).items():
+            remarks += [f"{sentence}." for sentence in found.sentences(part.name, dataset)]
+    protocol = f"All runs stand under the protocol {study.protocol.name}."
+    if lacking:
+        states = ", ".join(f"{count} {state}" for state, count in sorted(Counter(lacking.values()).items()))
+        protocol += f" {len(lacking)} runs of the plan are not here ({states})."
+    return write_study_page(to, title or study.name, parts, remarks=[protocol, *remarks], tell=tell)
 
 
 def write_study_page(

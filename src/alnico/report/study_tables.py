@@ -11,10 +11,10 @@ from alnico.diagnostics.faithfulness import PROMISED, NamedPart
 from alnico.diagnostics.gains import relative_gain
 from alnico.errors import DataError, StorageError
 from alnico.experiment.dissection import asked_pairs, faithfulness_of, routed_scorer
+from alnico.experiment.findings import BASELINE_METRIC
 from alnico.experiment.folder import Run
 from alnico.experiment.results import listed
 from alnico.experiment.variants import (
-    CHOICE,
     CLAIMED,
     Field,
     StudyRow,
@@ -191,7 +191,7 @@ def overall_tables(rows: Sequence[StudyRow]) -> list[StudyTable]:
 def _overall(name: str, field: Field) -> StudyTable:
     others = {variant.label: published(field.dataset, variant.first.record) for variant in field.variants}
     known = any(others.values())
-    header = ("model", "seeds", f"valid {short(CHOICE)}", *(short(metric) for metric in MEASURES))
+    header = ("model", "seeds", f"valid {short(BASELINE_METRIC)}", *(short(metric) for metric in MEASURES))
     if known:
         header = (*header, "published (the same four)")
     lines: list[tuple[str, ...]] = []
@@ -199,7 +199,7 @@ def _overall(name: str, field: Field) -> StudyTable:
         line = (
             variant.shown,
             str(len(variant.rows)),
-            spread(variant, "valid", CHOICE),
+            spread(variant, "valid", BASELINE_METRIC),
             *(spread(variant, "test", metric) for metric in MEASURES),
         )
         if known:
@@ -249,8 +249,8 @@ def _strongest_sentence(field: Field) -> list[str]:
     if base is None:
         return []
     return [
-        f"Strongest baseline: {base.shown}, by the best mean validation {CHOICE} "
-        f"({base.mean('valid', CHOICE):.4f}); the last row is relative to it."
+        f"Strongest baseline: {base.shown}, by the best mean validation {BASELINE_METRIC} "
+        f"({base.mean('valid', BASELINE_METRIC):.4f}); the last row is relative to it."
     ]
 
 
@@ -371,7 +371,7 @@ def _variants(name: str, title: str, field: Field) -> StudyTable:
     header = (
         "variant",
         "seeds",
-        f"valid {short(CHOICE)}",
+        f"valid {short(BASELINE_METRIC)}",
         *(short(metric) for metric in CLAIMED),
         *(f"{short(metric)} change (p)" for metric in CLAIMED),
         "switch step",
@@ -391,7 +391,7 @@ def _variants(name: str, title: str, field: Field) -> StudyTable:
             (
                 variant.shown,
                 str(len(variant.rows)),
-                spread(variant, "valid", CHOICE),
+                spread(variant, "valid", BASELINE_METRIC),
                 *(spread(variant, "test", metric) for metric in CLAIMED),
                 *changes,
                 switch_cell(variant),
