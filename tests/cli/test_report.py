@@ -126,7 +126,7 @@ def test_report_of_a_study_shows_what_its_runs_can_give(small_study: Path, comma
     assert "All runs stand under the protocol tiny." in text
     assert "but what a search that looks there would have claimed" in text
     assert "Figure 9: trigger is left out: the study has no part trigger." in text
-    assert (small_study / "report" / "tables" / "table-4-overall-toy.csv").exists()
+    assert (small_study / "report" / "tables" / "table-4-toy.csv").exists()
 
 
 def test_report_of_a_study_as_json(small_study: Path, tmp_path: Path, command_line: CommandLine) -> None:

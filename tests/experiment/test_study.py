@@ -163,7 +163,7 @@ def test_findings_rest_on_validation_and_the_oracle_is_marked(made: tuple[Study,
     by_test = max(grid, key=lambda one: one.record.measure("test", "recall@5") or 0)
     assert found.chosen is not None
     assert found.oracle is not None
-    assert (found.chosen.variant, found.oracle.variant) == (by_valid.variant, by_test.variant)
+    assert (found.chosen.variant, found.oracle.variant) == (by_valid.label, by_test.label)
     assert found.oracle.mark is not None
     assert "not a result" in found.oracle.mark
     baseline = opened.findings_of("overall")["toy"].strongest_baseline
