@@ -102,7 +102,7 @@ def test_base_is_a_file_of_the_data_set_that_is_named(
             "may not change split.seed: trials could not be compared",
         ),
         (GRID + '"seed" = { choices = [1] }', "may not change seed: trials could not be compared"),
-        (GRID + '"model.layers" = { chices = [1] }', 'space."model.layers".choices: Field required'),
+        (GRID + '"model.layers" = { chices = [1] }', "did you mean 'choices'?"),
         (GRID + '"model.layers" = { choices = [] }', 'space."model.layers".choices'),
         (GRID + '"model.layers" = { choices = [1, 1] }', "1 stands there twice"),
         (GRID + '"model.layers" = { choices = [1979-05-27] }', "is not a value that settings have"),
