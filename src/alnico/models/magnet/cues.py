@@ -56,7 +56,7 @@ class Reader(Protocol):
     """
 
     @property
-    def vectors(self) -> Float[Tensor, "items width"] | None:
+    def vectors(self) -> Float[Tensor, "items raw"] | None:
         """Vectors of length one of all known items, where they are needed."""
 
     @property
@@ -197,7 +197,7 @@ class ContentReader:
 
     scale: Scale
     projection: Mapping[str, Tensor]
-    vectors: Float[Tensor, "items width"] | None
+    vectors: Float[Tensor, "items raw"] | None
 
     @property
     def width(self) -> int:

@@ -142,7 +142,7 @@ class NeighbourReader:
     ``layers`` [hops, items, width] what each hop gathers. ``vectors`` may hold newcomers too, which give nothing.
     """
 
-    vectors: Float[Tensor, "items width"]
+    vectors: Float[Tensor, "items raw"]
     known: Int[Tensor, " known"]
     sums: Float[Tensor, " training_items"]
     layers: Float[Tensor, "hops training_items width"]
@@ -169,7 +169,7 @@ class NeighbourReader:
         return found, replace(self, vectors=torch.cat([self.vectors, vectors]))
 
     def _nearest(
-        self, vectors: Float[Tensor, "new width"], k: int
+        self, vectors: Float[Tensor, "new raw"], k: int
     ) -> tuple[Int[Tensor, "new k"], Float[Tensor, "new k"]]:
         """The k known items of highest cosine, ties to the smaller number, and the cosines; fillers weigh 0."""
         k = min(k, len(self.known))
