@@ -15,7 +15,8 @@ from alnico.diagnostics.routing import route_pairs
 from alnico.errors import UnsupportedError
 from alnico.experiment.folder import Run
 from alnico.experiment.results import OWN_MODEL
-from alnico.models.magnet.scorer import MagnetScorer, Side
+from alnico.models.magnet.scorer import MagnetScorer
+from alnico.models.magnet.sides import Side
 from alnico.models.magnet.templates import renormalised
 from alnico.randomness import rng
 

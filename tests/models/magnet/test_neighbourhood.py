@@ -10,6 +10,7 @@ import torch
 import plain
 import worlds
 from alnico.contracts import TrainingData
+from alnico.experiment.dissection import averaged, nodes
 from alnico.graphs.content import nearest_neighbours
 from alnico.models.magnet.config import MagnetConfig
 from alnico.models.magnet.cues import Cue, mean_cue
@@ -195,6 +196,11 @@ def test_faint_cues_on_an_anchor_leave_the_product_of_identities(cue):
     scorer = Magnet.build(config, data, np.random.default_rng(0)).scorer()
     expected = scorer.users.z[:12] @ scorer.items.z.T
     torch.testing.assert_close(scorer.scores(torch.arange(12)), expected, rtol=1e-4, atol=1e-6)
+    # So do the vectors of items in the plane: what the experts mix is z.
+    train, rows = data.interactions, np.array([1, 4])
+    shown = nodes(scorer, train, "items", rows)
+    np.testing.assert_allclose(shown.after, scorer.items.z[rows], atol=1e-5)
+    np.testing.assert_allclose(shown.before[:, 5:10], 1e-6 * scorer.items.cues[rows, 0], rtol=1e-5)
     # Without an anchor an expert of faint cues has nothing to say.
     bare = Magnet.build(
         config.model_copy(update={"anchored": False}), data, np.random.default_rng(0)
@@ -222,6 +228,9 @@ def test_taking_a_modality_away_takes_its_own_share_and_not_what_it_stands_on():
     cues = scorer.items.cues.clone()
     cues[has, 0] = scorer.items.cues[has, 0].mean(0)
     average = scorer._with(items=replace(scorer.items, cues=cues))
+    both = averaged(scorer, "image")
+    torch.testing.assert_close(both.items.cues, cues)
+    torch.testing.assert_close(both.items.z, scorer.items.z)
     torch.testing.assert_close(told.without[:, 1], average.score_pairs(users, items), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(told.reliance.sum(1), told.score - told.baseline, rtol=1e-4, atol=1e-5)
 

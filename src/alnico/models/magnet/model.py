@@ -21,7 +21,8 @@ from alnico.models.magnet.cues import Cue, ModalityCues, Reader, mean_cue, mean_
 from alnico.models.magnet.heads import make_head
 from alnico.models.magnet.neighbourhood import NeighbourhoodCues
 from alnico.models.magnet.router import Router, confidence_loss, coverage_loss, routing_facts, sparse_gate
-from alnico.models.magnet.scorer import MagnetScorer, Side
+from alnico.models.magnet.scorer import MagnetScorer
+from alnico.models.magnet.sides import Side
 from alnico.models.magnet.stages import StageState, after_epoch, after_step, initial_state, stage_weights
 from alnico.models.magnet.templates import expert_pool, renormalised, template_table
 from alnico.models.magnet.terms import alignment, attraction
@@ -43,7 +44,8 @@ class Magnet(TrainableRecommender):
     content-induced edges, and averaged (z); histories are pooled per modality (h); each expert mixes z and the h by
     its template and scores the two mixtures; a router on the pair keeps K experts and mixes their scores.
     Trained by BPR, agreement between the views, and a routing term that first spreads the load over the experts and,
-    once entropy says that they are covered, sharpens each pair's choice.
+    once entropy says that they are covered, sharpens each pair's choice. Other cues, an anchor under them and terms
+    that hold content and behaviour together are settings.
 
     Source: the MAGNET paper; what it leaves open is listed in docs/assumptions.md.
     Implements: Algorithm 1 (scoring), Algorithm 2 (training step), Eq. (6), Eq. (9), Eq. (10), Eq. (20), Eq. (32).

@@ -1,7 +1,7 @@
 """The finished MAGNET: tables, templates, router and head; scores, ranks and explains without any graph."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
 from math import factorial
@@ -18,104 +18,16 @@ from alnico.data.features import ItemFeatures
 from alnico.errors import DataError
 from alnico.kernels.routed_ranking import HiddenLayer, Readout, RoutedItems, routed_scores, routed_top
 from alnico.models.magnet.config import PAPER, MagnetConfig
-from alnico.models.magnet.cues import ContentReader, Cue, Reader, anchored, mean_length, scaled_cue
+from alnico.models.magnet.cues import ContentReader, Reader, anchored, scaled_cue
 from alnico.models.magnet.heads import ConcatHead, HadamardHead, make_head
 from alnico.models.magnet.neighbourhood import NeighbourReader
 from alnico.models.magnet.router import Router, sparse_gate
+from alnico.models.magnet.sides import Side, under
 from alnico.models.magnet.templates import BEHAVIOUR, expert_pool, renormalised
 from alnico.ranking import Ranking, Seen, as_users, stack
 
 LATER = ("cue", "cue_weight", "anchored", "induced_between", "alignment", "attraction")
 """Settings that a stored model may lack: it is from before they were there, and has their printed form."""
-
-
-@dataclass(frozen=True)
-class Side:
-    """All users or all items: identities z [n, d], cues h [n, modalities, d], presence [n, parts].
-
-    Cues are as they are before scale, factor and anchor (``MagnetScorer.part_vectors``).
-
-    ``length`` and ``cue_lengths`` [modalities] are the mean lengths of identities and cues, each row weighing as
-    often as it stands in training pairs, which is how a training batch measures them. ``coherence``
-    [n, modalities] is the users' extra router input. ``weights`` [n, modalities] is there for items whose cues are
-    summed over histories, each with its weight, and divided by the root of their number; without it the mean is taken.
-    """
-
-    z: Float[Tensor, "rows width"]
-    cues: Float[Tensor, "rows modalities width"]
-    present: Float[Tensor, "rows parts"]
-    length: Float[Tensor, ""]
-    cue_lengths: Float[Tensor, " modalities"]
-    coherence: Float[Tensor, "rows modalities"] | None
-    weights: Float[Tensor, "rows modalities"] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        z: Tensor,
-        cues: Sequence[Cue],
-        known: Tensor,
-        share: Tensor,
-        coherence: Tensor | None,
-        weights: Tensor | None = None,
-    ) -> "Side":
-        """Copies, detached from training."""
-        present = torch.stack([known, *(cue.present for cue in cues)], dim=1).float()
-        stacked = torch.stack([cue.vectors for cue in cues], dim=1)
-        return cls(
-            z.detach().clone(),
-            stacked.detach().clone(),
-            present,
-            mean_length(z, known, share),
-            torch.stack([mean_length(cue.vectors, cue.present, share) for cue in cues]),
-            None if coherence is None else coherence.detach().clone(),
-            weights,
-        )
-
-    def to(self, device: torch.device) -> "Side":
-        """The same tables on ``device``."""
-        return Side.from_tensors(
-            {name: part.to(device) for name, part in self.tensors("side").items()}, "side"
-        )
-
-    def tensors(self, prefix: str) -> dict[str, Tensor]:
-        """By name, for storing."""
-        named = {
-            "z": self.z,
-            "cues": self.cues,
-            "present": self.present,
-            "length": self.length,
-            "cue_lengths": self.cue_lengths,
-        }
-        if self.coherence is not None:
-            named["coherence"] = self.coherence
-        if self.weights is not None:
-            named["weights"] = self.weights
-        return {f"{prefix}.{name}": tensor for name, tensor in named.items()}
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], prefix: str) -> "Side":
-        """What ``tensors`` described."""
-        own = _under(tensors, f"{prefix}.")
-        return cls(
-            own["z"],
-            own["cues"],
-            own["present"],
-            own["length"],
-            own["cue_lengths"],
-            own.get("coherence"),
-            own.get("weights"),
-        )
-
-    def terms(self, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows modalities width"]:
-        """What these items add to the sum over a history; nothing where they lack the modality."""
-        cues = self.cues[rows] * self.present[rows][:, 1:, None]
-        return cues if self.weights is None else cues * self.weights[rows][:, :, None]
-
-    def divisor(self, counts: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """What the sum over so many of these items is divided by."""
-        counts = counts.clamp(min=1)
-        return counts if self.weights is None else counts.sqrt()
 
 
 class MagnetScorer(ExplainingScorer):
@@ -178,7 +90,7 @@ class MagnetScorer(ExplainingScorer):
     def _restored_head(self) -> HadamardHead | ConcatHead:
         n_experts = len(self.templates) if self.config.mixture else 1
         head = make_head(self.config.head, n_experts, self.config.width).to(self.device).eval()
-        head.load_state_dict(_under(self.parameters, "head."))
+        head.load_state_dict(under(self.parameters, "head."))
         return head.requires_grad_(False)
 
     def _restored_router(self) -> Router | None:
@@ -189,7 +101,7 @@ class MagnetScorer(ExplainingScorer):
         width = self.config.width
         router = Router(width + extra, width, len(self.templates), hidden, self.config.router_scale, 0.0)
         router = router.to(self.device).eval()
-        router.load_state_dict(_under(self.parameters, "router."))
+        router.load_state_dict(under(self.parameters, "router."))
         return router.requires_grad_(False)
 
     # -- sides ---------------------------------------------------------------------------------------
@@ -442,8 +354,7 @@ class MagnetScorer(ExplainingScorer):
         config = MagnetConfig.model_validate({**printed, **state.settings["config"]})
         kind = ContentReader if config.cue == "projection" else NeighbourReader
         readers: dict[str, Reader] = {
-            name: kind.from_tensors(_under(tensors, f"readers.{number}."))
-            for number, name in enumerate(names)
+            name: kind.from_tensors(under(tensors, f"readers.{number}.")) for number, name in enumerate(names)
         }
         return cls(
             config,
@@ -452,17 +363,13 @@ class MagnetScorer(ExplainingScorer):
             Side.from_tensors(tensors, "items"),
             tensors["templates"],
             readers,
-            _under(tensors, "parameters."),
+            under(tensors, "parameters."),
         )
 
     def to(self, device: torch.device) -> "MagnetScorer":
         state = self.state()
         moved = {name: tensor.to(device) for name, tensor in state.tensors.items()}
         return MagnetScorer.from_state(ScorerState(state.kind, moved, state.settings))
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _shapley(values: Mapping[frozenset[int], Tensor], part: int, n_parts: int) -> Tensor:
