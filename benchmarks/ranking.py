@@ -73,7 +73,7 @@ def naive_lists(scorer: ExplainingScorer, some: np.ndarray) -> tuple[np.ndarray,
     assert isinstance(scorer, MagnetScorer)
     everything, users = torch.arange(scorer.n_items), as_users(some, scorer.device)
     items = scorer.head.item_side(
-        scorer._mixed(scorer._part_vectors(scorer.items, everything), scorer.items.present)
+        scorer._mixed(scorer.part_vectors(scorer.items, everything), scorer.items.present)
     )
     router = scorer.router
     assert router is not None

@@ -34,13 +34,25 @@ QUICK = {
     "cmdl": {"width": 16, "critic_bias": "zero"},
     "magnet": {"width": 8, "neighbours": 5, "induced": 5, "induced_cap": 3},
 }
+# The same contract for other settings of a model: its name and these.
+VARIANTS = {
+    "magnet, neighbourhood": (
+        "magnet",
+        {
+            **{"width": 8, "neighbours": 20, "cue": "neighbourhood", "cue_neighbours": 4, "cue_hops": 2},
+            **{"cue_weight": 0.5, "anchored": True, "induced_between": "items", "features_trainable": True},
+            **{"router_input": "behaviour", "alignment": 0.05, "attraction": 0.05},
+        },
+    ),
+}
+KINDS = {**{name: (name, QUICK.get(name, {})) for name in MODELS}, **VARIANTS}
 PLAN = TrainPlan(epochs=8, batch_size=128, learning_rate=0.03)
 # Popularity knows nobody's taste: one user of the checkerboard finds the answer by the order of ties.
 KNOWS_NOBODY = {"popularity"}
 
-EVERY = pytest.mark.parametrize("name", MODELS)
+EVERY = pytest.mark.parametrize("name", KINDS)
 TRAINED = pytest.mark.parametrize(
-    "name", [n for n, m in MODELS.items() if issubclass(m, TrainableRecommender)]
+    "name", [kind for kind, (name, _) in KINDS.items() if issubclass(MODELS[name], TrainableRecommender)]
 )
 
 
@@ -53,9 +65,15 @@ class Result:
     scorer: Scorer
 
 
+def quick(name):
+    """Quick settings of this kind."""
+    model, settings = KINDS[name]
+    return MODELS[model].Config(**settings)
+
+
 def build(name, data=BOARD.data, seed=0):
     """An untrained model with quick settings."""
-    return MODELS[name].build(MODELS[name].Config(**QUICK.get(name, {})), data, np.random.default_rng(seed))
+    return MODELS[KINDS[name][0]].build(quick(name), data, np.random.default_rng(seed))
 
 
 def hits(scorer):
@@ -241,9 +259,7 @@ def test_parameter_groups_hold_every_parameter_once(name):
 def test_training_does_not_change_what_it_was_given(name):
     world = worlds.checkerboard()
     before = worlds.dataset_of(world).fingerprint
-    model = MODELS[name].build(
-        MODELS[name].Config(**QUICK.get(name, {})), world.data, np.random.default_rng(0)
-    )
+    model = build(name, world.data)
     fit(
         model,
         BatchSource(world.split.train, 128),
@@ -344,7 +360,7 @@ def test_what_explains_adds_up(name):
 
 @EVERY
 def test_settings_survive_a_round_trip(name):
-    config = MODELS[name].Config(**QUICK.get(name, {}))
+    config = quick(name)
     assert type(config).model_validate(config.model_dump()) == config
     assert type(config).model_validate_json(config.model_dump_json()) == config
 
@@ -352,12 +368,12 @@ def test_settings_survive_a_round_trip(name):
 @EVERY
 def test_a_misspelt_setting_is_refused(name):
     with pytest.raises(ValidationError, match="widht"):
-        MODELS[name].Config(widht=3)
+        MODELS[KINDS[name][0]].Config(widht=3)
 
 
 @EVERY
 def test_settings_cannot_be_changed(name):
-    config = MODELS[name].Config()
+    config = quick(name)
     for setting in type(config).model_fields:
         with pytest.raises(ValidationError, match="frozen"):
             setattr(config, setting, None)

@@ -47,6 +47,14 @@ def test_trace_has_a_value_per_step_and_a_mean_per_epoch() -> None:
     assert trace.after(3).steps.tolist() == [4, 5]
 
 
+def test_a_fact_that_earlier_logs_lack_is_there_where_every_step_holds_it() -> None:
+    old = rows([1.0, 0.8])
+    assert "hhi_pairs" not in trace_of(old)
+    new = [{**row, "hhi_pairs": value} for row, value in zip(old, (0.2, 0.6), strict=True)]
+    assert trace_of(new).by_epoch("hhi_pairs")[1] == pytest.approx([0.4])
+    assert "hhi_pairs" not in trace_of([*old, *new])
+
+
 def test_late_is_the_last_fifth() -> None:
     trace = trace_of(rows([0.0] * 8 + [0.5, 0.7]))
     assert trace is not None

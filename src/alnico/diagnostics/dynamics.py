@@ -22,6 +22,9 @@ FACTS = (
 )
 """What a step of a routed model logs; ``alnico.models.magnet.router.routing_facts`` says what each is."""
 
+LATER_FACTS = ("hhi_pairs",)
+"""The same, of what earlier logs do not hold."""
+
 LATE = 0.2
 """Share of the steps, at the end, that stands for what a strategy arrives at."""
 
@@ -39,6 +42,9 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values
 
     def of(self, name: str) -> Float[NDArray[np.float64], " steps"]:
         """One fact over the steps."""
@@ -65,7 +71,8 @@ def trace_of(steps: Rows) -> Trace | None:
     rows = [row for row in steps if all(name in row for name in FACTS)]
     if not rows:
         return None
-    values = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in FACTS}
+    names = [*FACTS, *(name for name in LATER_FACTS if all(name in row for row in rows))]
+    values = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
     values["pair_entropy"] = 1 - values["specialisation"]
     return Trace(
         np.array([row["step"] for row in rows], dtype=np.int64),

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
 from alnico.data.interactions import Interactions
 from alnico.data.split import Targets
@@ -16,8 +15,8 @@ from alnico.diagnostics.routing import route_pairs
 from alnico.errors import UnsupportedError
 from alnico.experiment.folder import Run
 from alnico.experiment.results import OWN_MODEL
-from alnico.models.magnet.cues import scaled_cue
-from alnico.models.magnet.scorer import MagnetScorer, Side
+from alnico.models.magnet.scorer import MagnetScorer
+from alnico.models.magnet.sides import Side
 from alnico.models.magnet.templates import renormalised
 from alnico.randomness import rng
 
@@ -53,11 +52,11 @@ def nodes(scorer: MagnetScorer, train: Interactions, which: Which, rows: NDArray
     require_mixture(scorer)
     side = scorer.users if which == "users" else scorer.items
     place = torch.from_numpy(np.array(rows)).to(scorer.device)
-    parts = part_vectors(scorer, side, place)
+    parts = scorer.part_vectors(side, place)
     routing = _node_routing(scorer, train, which, rows)
     weights = renormalised(scorer.templates, side.present[place])
     shares = torch.from_numpy(routing).float().to(scorer.device)
-    after = torch.einsum("re,rep,rpd->rd", shares, weights, parts)
+    after = torch.einsum("re,rep,rpd->rd", shares, weights, scorer.as_mixed(parts))
     return Nodes(rows, parts.flatten(1).cpu().numpy(), after.cpu().numpy(), routing)
 
 
@@ -85,15 +84,6 @@ def require_mixture(scorer: MagnetScorer) -> None:
         )
 
 
-def part_vectors(scorer: MagnetScorer, side: Side, rows: Tensor) -> Float[Tensor, "rows parts width"]:
-    """Identity and cues as the experts mix them."""
-    cues = [
-        scaled_cue(side.cues[rows, place], scorer.config.cue_scale, side.length, side.cue_lengths[place])
-        for place in range(len(scorer.names))
-    ]
-    return torch.stack([side.z[rows], *cues], dim=1)
-
-
 def _node_routing(
     scorer: MagnetScorer, train: Interactions, which: Which, rows: NDArray[np.int64]
 ) -> Float[NDArray[np.float64], "nodes experts"]:
@@ -119,7 +109,7 @@ def _node_routing(
 def averaged(scorer: MagnetScorer, part: str) -> MagnetScorer:
     """The same model in which this part of every user and item that has it is the mean over those that have it.
 
-    Cues are averaged before they are scaled (``MagnetConfig.cue_scale``).
+    Cues are averaged before they are scaled (``MagnetConfig.cue_scale``) or anchored: what they stand on stays.
     """
     column = scorer.parts.index(part)
     users, items = (_averaged_side(side, column) for side in (scorer.users, scorer.items))

@@ -37,6 +37,23 @@ CHANGES = {
     "trained features": ({"features_trainable": True, "router_input": "behaviour"}, ROUTED),
     "without a mixture, concatenation": ({"mixture": False, "head": "concat"}, {"bpr", "contrast", "l2"}),
     "network everywhere": ({"projection": "mlp", "router": "mlp", "head": "concat"}, ROUTED),
+    "neighbourhood": (
+        {"cue": "neighbourhood", "features_trainable": True, "router_input": "behaviour"},
+        ROUTED,
+    ),
+    "neighbourhood, everything else too": (
+        {
+            "cue": "neighbourhood",
+            "anchored": True,
+            "cue_weight": 0.3,
+            "induced_between": "items",
+            "alignment": 0.1,
+            "attraction": 0.1,
+            "fanout": 2,
+        },
+        ROUTED | {"alignment", "attraction"},
+    ),
+    "projection on an anchor": ({"anchored": True, "alignment": 0.1}, ROUTED | {"alignment"}),
     "no regulariser": ({"l2": 0.0}, ROUTED - {"l2"}),
 }
 READINGS = {name: ({**plain.WHOLE, **changes}, terms) for name, (changes, terms) in CHANGES.items()}

@@ -123,6 +123,8 @@ def test_facts_of_two_opposite_pairs_by_hand():
             "winner_share": 0.75,
             "max_load": 1,
             "hhi": 0,
+            # Each pair: (.5625 + .0625 - .5) / .5.
+            "hhi_pairs": 0.25,
         },
         abs=1e-6,
     )
@@ -136,6 +138,7 @@ def test_facts_of_four_experts_by_hand():
     assert facts["max_load"] == pytest.approx(0.625)
     # .25 + .09 + .0225 + .0025 = .365; (.365 - .25) / .75.
     assert facts["hhi"] == pytest.approx(0.115 / 0.75)
+    assert facts["hhi_pairs"] == pytest.approx(0.115 / 0.75)
     total = -sum(p * math.log(p) for p in (0.5, 0.3, 0.15, 0.05))
     assert facts["entropy"] == pytest.approx(total / math.log(4))
     assert facts["effective_experts"] == pytest.approx(math.exp(total))

@@ -33,6 +33,12 @@ KINDS = {
         "router_input": "behaviour",
     },
 }
+PROJECTED = pytest.mark.parametrize("settings", list(KINDS.values()), ids=list(KINDS))
+NEAR = {"cue": "neighbourhood", "cue_neighbours": 4}
+KINDS |= {
+    "neighbourhood": {**plain.WHOLE, **NEAR},
+    "on an anchor": {**NEAR, "anchored": True, "cue_weight": 0.3, "cue_hops": 2, "induced_between": "items"},
+}
 EVERY = pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
 
 
@@ -247,7 +253,7 @@ def test_new_users_with_and_without_history_get_finite_scores(settings):
     assert new.users.present[1].tolist() == [0, 0, 0]
 
 
-@EVERY
+@PROJECTED
 def test_a_new_item_is_scored_as_a_known_one_of_the_same_content_that_nobody_took(settings):
     # Items 13 and 14 have no training pair; in a single view only their content speaks.
     scorer, _, data = finished({**settings, "views": "single"})

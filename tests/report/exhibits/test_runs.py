@@ -115,6 +115,7 @@ def test_dynamics_have_a_line_per_data_set(rows: list[StudyRow]) -> None:
     assert [len(axes.lines) for axes in figure.picture.figure.axes] == [1, 1, 1]
     assert figure.caption.startswith("Means over the steps of an epoch")
     assert "True ranges: toy: effective experts" in figure.caption
+    assert "normalised hhi, pairs" in figure.caption
     assert isinstance(routing_dynamics(bare(rows))[0], LeftOut)
 
 

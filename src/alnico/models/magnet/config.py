@@ -17,6 +17,12 @@ PAPER: dict[str, Any] = {
     "alpha": 0.6,
     "families": FAMILIES,
     "leave_one_out": False,
+    "cue": "projection",
+    "cue_weight": 1.0,
+    "anchored": False,
+    "induced_between": "users_and_items",
+    "alignment": 0.0,
+    "attraction": 0.0,
     "router_input": "behaviour",
     "router_scale": 1.0,
     "head": "concat",
@@ -55,6 +61,10 @@ class MagnetConfig(ModelConfig):
     """k, content neighbours per item and modality."""
     neighbour_search: Search = "exact"
     """approximate: through faiss (``alnico[ann]``), for more than 10^5 items. The history then tells its recall."""
+    induced_between: Literal["users_and_items", "items"] = "users_and_items"
+    """Which edges content adds in the augmented view: those of Eq. (2), or directed edges between items that are
+    among each other's k neighbours in every modality, in place of them (``induced``, ``visibility`` and evidence then
+    say nothing about the graph). No such thing in the paper; source: GUME (Lin et al., CIKM 2024)."""
     induced: PositiveInt = 10
     """r, induced edges per user."""
     visibility: Literal["full", "neighbours"] = "full"
@@ -69,6 +79,21 @@ class MagnetConfig(ModelConfig):
     fanout: PositiveInt | None = None
     """F, neighbours per node and layer, of any kind and in any view, drawn anew each epoch; none takes all. What is
     gathered from them is scaled up to what all would give on average. Evaluation uses all."""
+
+    cue: Literal["projection", "neighbourhood"] = "projection"
+    """What a cue is. projection: the raw vector, projected (Eq. 7), and its mean over the history (Eq. 8).
+    neighbourhood: the item's identity as far as its content lets it through, smoothed over the items of like content,
+    and the sum of these over the history, each divided by the roots of the two degrees. No such thing in the paper;
+    source: MGCN (Yu et al., MM 2023)."""
+    cue_neighbours: PositiveInt = 10
+    """Neighbours per item and modality of that item graph, the item itself among them. No such thing in the paper."""
+    cue_hops: PositiveInt = 1
+    """Hops over that item graph. No such thing in the paper."""
+    cue_weight: PositiveFloat = 1.0
+    """Factor on cues before they are mixed. No such thing in the paper."""
+    anchored: bool = False
+    """Whether cues stand on z, h := z + cue_weight * h: each expert then ranks as the graph does, and templates
+    decide how much content comes on top. An absent cue stays absent. No such thing in the paper."""
 
     projection: Literal["linear", "mlp"] = "linear"
     """How raw vectors become cues (Eq. 7)."""
@@ -135,6 +160,17 @@ class MagnetConfig(ModelConfig):
     """lambda_ctr, weight of the agreement between views."""
     temperature: PositiveFloat = 0.5
     """tau of Eq. (28)."""
+    alignment: NonNegativeFloat = 0.0
+    """Weight of InfoNCE between z and the mean of a node's cues (before factor and anchor), over the batch's distinct
+    users and distinct positives. No such thing in the paper; source: MGCN (Yu et al., MM 2023)."""
+    alignment_temperature: PositiveFloat = 0.2
+    """Its temperature. No such thing in the paper."""
+    attraction: NonNegativeFloat = 0.0
+    """Weight of InfoNCE between a pair's user (z plus mean cue) and its positive's z, plus the same with the
+    positive's mean cue; candidates are the batch's positives. No such thing in the paper; source: SOIL (Su et al.,
+    MM 2024)."""
+    attraction_temperature: PositiveFloat = 0.2
+    """Its temperature. No such thing in the paper."""
     routing: NonNegativeFloat = 0.02
     """lambda_r, weight of the routing terms."""
     schedule: Literal["linear", "quadratic", "constant", "reverse"] = "linear"
@@ -164,6 +200,8 @@ class MagnetConfig(ModelConfig):
         ]
         if self.views == "single":
             return [*fanouts, *super().thriftier()]
+        if self.induced_between == "items":
+            return [*fanouts, {"views": "single"}, *super().thriftier()]
         drawn = min(self.induced, self.induced_cap or self.induced)
         caps = [{"induced_cap": cap} for cap in THRIFTY_CAPS if cap < drawn]
         fewer = [{"induced": self.induced // 2}] if self.induced > 1 else []
@@ -189,5 +227,15 @@ class MagnetConfig(ModelConfig):
         if self.feature_input != "unit" and self.router_input == "coherence":
             raise ValueError(
                 "router_input = 'coherence' compares vectors of length one; use feature_input = 'unit'"
+            )
+        if self.cue == "neighbourhood" and (self.projection != "linear" or self.feature_input != "unit"):
+            raise ValueError(
+                "cue = 'neighbourhood' reads raw vectors through gates; projection and feature_input belong to "
+                "cue = 'projection', leave them out"
+            )
+        if self.induced_between == "items" and (self.induced_cap is not None or self.induced_weight != "one"):
+            raise ValueError(
+                "induced_cap and induced_weight are about users' edges, which induced_between = 'items' has none of; "
+                "leave them out, or use 'users_and_items'"
             )
         return self

@@ -1,6 +1,8 @@
 """Modality cues: what an item looks or reads like, and what a user's items look or read like on average."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,6 +35,41 @@ class Cue:
         """The cues at these places, each as often as it is named."""
         own = None if self.coherence is None else self.coherence[places]
         return Cue(self.vectors.index_select(0, places), self.present[places], own)
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """The cues of one modality as parameters stand at one moment."""
+
+    def items(self, rows: Int[Tensor, " rows"]) -> Cue:
+        """Cues of these items."""
+
+    def users(self, rows: Int[Tensor, " rows"], left_out: Int[Tensor, " rows"] | None = None) -> Cue:
+        """Cues of these users; with ``left_out`` each without what that one training item gave to it."""
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What it takes to read an item that was not there in training.
+
+    ``vectors`` [items, width], of length one, are those of all known items where they are needed, else None.
+    """
+
+    @property
+    def vectors(self) -> Float[Tensor, "items raw"] | None:
+        """Vectors of length one of all known items, where they are needed."""
+
+    @property
+    def width(self) -> int:
+        """Width of the raw vectors."""
+
+    def read(
+        self, modality: Modality, config: MagnetConfig, device: torch.device
+    ) -> tuple[Float[Tensor, "new width"], "Reader"]:
+        """Cues of new items, and the reader that knows them too."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, for storing."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +130,25 @@ class ModalityCues(nn.Module):
         self.register_buffer("pooled", pooled, persistent=False)
         self.projection = make_projection(modality.width, config)
 
+    def reading(
+        self, identities: Float[Tensor, "items width"], users: Int[Tensor, " users"] | None = None
+    ) -> Reading:
+        """These cues, which do not depend on identities."""
+        del identities, users
+        return self
+
+    def reader(self, identities: Float[Tensor, "items width"]) -> "ContentReader":
+        """What the finished model needs for new items; identities play no part in it."""
+        del identities
+        weights = {key: value.detach().clone() for key, value in self.projection.state_dict().items()}
+        return ContentReader(self.scale, weights, self.vectors if self.coherent else None)
+
     def items(self, rows: Int[Tensor, " rows"]) -> Cue:
         """Cues of these items."""
         return Cue(self.projection(self.vectors.index_select(0, rows)), self.present[rows])
 
     def users(self, rows: Int[Tensor, " rows"], left_out: Int[Tensor, " rows"] | None = None) -> Cue:
-        """Cues of these users; with ``left_out`` each user's pool is without that one training item.
-
-        Coherence is the mean cosine between different items of the pool, 0 where fewer than two remain: high where
-        a user keeps to one look (or one kind of text). From the sum s of n unit vectors: (|s|^2 - n) / (n (n - 1)).
-        """
+        """Cues of these users; with ``left_out`` each user's pool is without that one training item."""
         counts = self.counts[rows]
         inside = None if left_out is None else self.present[left_out].float()
         rest = counts if inside is None else counts - inside
@@ -112,8 +158,7 @@ class ModalityCues(nn.Module):
             if left_out is not None and inside is not None:
                 total = total.addcmul_(self.vectors.index_select(0, left_out), inside[:, None], value=-1)
         if total is not None and self.coherent:
-            mean = (total.pow(2).sum(1) - rest) / (rest * (rest - 1)).clamp(min=1)
-            coherence = torch.where(rest >= 2, mean, torch.zeros_like(mean))
+            coherence = coherence_of(total, rest)
         if total is not None and self.linear:
             pooled: Tensor = self.projection(total / rest.clamp(min=1)[:, None])
         else:
@@ -133,6 +178,59 @@ class ModalityCues(nn.Module):
         total = counts[:, None] * pooled - inside[:, None] * projected.index_select(0, left_out)
         mean: Tensor = total / (counts - inside).clamp(min=1)[:, None]
         return mean
+
+
+def coherence_of(
+    total: Float[Tensor, "rows width"], counts: Float[Tensor, " rows"]
+) -> Float[Tensor, " rows"]:
+    """Mean cosine between different items of a pool, from the sum s of its n unit vectors; 0 where n is below 2.
+
+    High where a user keeps to one look (or one kind of text): (|s|^2 - n) / (n (n - 1)).
+    """
+    mean = (total.pow(2).sum(1) - counts) / (counts * (counts - 1)).clamp(min=1)
+    return torch.where(counts >= 2, mean, torch.zeros_like(mean))
+
+
+@dataclass(frozen=True)
+class ContentReader:
+    """Scale and projection of new items' vectors; known vectors are kept where new users' coherence is needed."""
+
+    scale: Scale
+    projection: Mapping[str, Tensor]
+    vectors: Float[Tensor, "items raw"] | None
+
+    @property
+    def width(self) -> int:
+        """Width of the raw vectors."""
+        return len(self.scale.centre)
+
+    def read(
+        self, modality: Modality, config: MagnetConfig, device: torch.device
+    ) -> tuple[Float[Tensor, "new width"], Reader]:
+        """New items' vectors, projected."""
+        vectors = torch.from_numpy(prepared(modality, config.feature_input, self.scale)).to(device)
+        projection = make_projection(modality.width, config).to(device)
+        projection.load_state_dict(dict(self.projection))
+        known = None if self.vectors is None else torch.cat([self.vectors, vectors])
+        return projection(vectors).detach(), replace(self, vectors=known)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, for storing."""
+        named = {
+            "centre": torch.from_numpy(np.array(self.scale.centre)),
+            "spread": torch.from_numpy(np.array(self.scale.spread)),
+        }
+        if self.vectors is not None:
+            named["vectors"] = self.vectors
+        return {**named, **{f"projection.{key}": value for key, value in self.projection.items()}}
+
+    @classmethod
+    def from_tensors(cls, own: Mapping[str, Tensor]) -> "ContentReader":
+        """What ``tensors`` described."""
+        scale = Scale(own["centre"].cpu().numpy(), own["spread"].cpu().numpy())
+        start = "projection."
+        weights = {name[len(start) :]: value for name, value in own.items() if name.startswith(start)}
+        return cls(scale, weights, own.get("vectors"))
 
 
 def make_projection(width: int, config: MagnetConfig) -> nn.Module:
@@ -171,3 +269,16 @@ def scaled_cue(
         return even
     # A cue that no training pair has was never measured: one length for all, not a factor without bounds.
     return torch.where(own_length > 0, vectors * (length / own_length.clamp(min=1e-12)), even)
+
+
+def anchored(parts: Float[Tensor, "rows parts width"]) -> Float[Tensor, "rows parts width"]:
+    """Each cue on top of the identity, which is the first part. See ``MagnetConfig.anchored``."""
+    return torch.cat([parts[:, :1], parts[:, 1:] + parts[:, :1]], dim=1)
+
+
+def mean_cue(cues: Sequence[Cue]) -> Cue:
+    """The mean of each row's present cues; a row without any is absent."""
+    present = torch.stack([cue.present for cue in cues], dim=1)
+    shares = present / present.sum(1, keepdim=True).clamp(min=1)
+    vectors = torch.stack([cue.vectors for cue in cues], dim=1)
+    return Cue((vectors * shares[:, :, None]).sum(1), present.any(1))

@@ -1,55 +1,40 @@
 """MAGNET: two graph views, modality cues, template experts, a sparse router, and training in two stages."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from alnico.contracts import Batch, ModelCard, Step, TrainableRecommender, TrainingData, batch_mean
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
-from alnico.graphs.augment import InducedEdges, induce_edges
+from alnico.graphs.augment import induce_edges
 from alnico.graphs.content import nearest_neighbours
 from alnico.graphs.evidence import content_evidence
-from alnico.graphs.graph import Graph, symmetric_graph
-from alnico.graphs.sampling import sample_neighbours
+from alnico.graphs.items import content_lists
 from alnico.models.magnet.config import MagnetConfig
-from alnico.models.magnet.cues import Cue, ModalityCues, mean_length, scaled_cue
+from alnico.models.magnet.cues import Cue, ModalityCues, Reader, mean_cue, mean_length, scaled_cue
 from alnico.models.magnet.heads import make_head
+from alnico.models.magnet.neighbourhood import NeighbourhoodCues
 from alnico.models.magnet.router import Router, confidence_loss, coverage_loss, routing_facts, sparse_gate
-from alnico.models.magnet.scorer import ContentReader, MagnetScorer, Side
+from alnico.models.magnet.scorer import MagnetScorer
+from alnico.models.magnet.sides import Side
 from alnico.models.magnet.stages import StageState, after_epoch, after_step, initial_state, stage_weights
 from alnico.models.magnet.templates import expert_pool, renormalised, template_table
+from alnico.models.magnet.terms import alignment, attraction
+from alnico.models.magnet.views import Hops, Views
 from alnico.nn.losses import bpr, info_nce, sum_of_squares
 from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
 from alnico.nn.seeding import seeded
 
+AnyCues = ModalityCues | NeighbourhoodCues
+
 FINISHED = ("head.", "router.", "fusion")
 """Beginnings of the names of parameters that a finished model carries."""
-
-
-@dataclass(frozen=True)
-class Hops:
-    """The graph of each hop, per view; without induced edges there is one view."""
-
-    observed: Sequence[Graph]
-    augmented: Sequence[Graph] | None
-
-    @classmethod
-    def full(cls, observed: Graph, augmented: Graph | None, layers: int) -> "Hops":
-        """Every hop over all neighbours."""
-        return cls([observed] * layers, None if augmented is None else [augmented] * layers)
-
-    def sampled(self, fanout: int, rng: np.random.Generator) -> "Hops":
-        """Every hop over at most ``fanout`` neighbours per node, each drawn for itself."""
-        observed = [sample_neighbours(graph, fanout, rng) for graph in self.observed]
-        if self.augmented is None:
-            return Hops(observed, None)
-        return Hops(observed, [sample_neighbours(graph, fanout, rng) for graph in self.augmented])
 
 
 class Magnet(TrainableRecommender):
@@ -59,7 +44,8 @@ class Magnet(TrainableRecommender):
     content-induced edges, and averaged (z); histories are pooled per modality (h); each expert mixes z and the h by
     its template and scores the two mixtures; a router on the pair keeps K experts and mixes their scores.
     Trained by BPR, agreement between the views, and a routing term that first spreads the load over the experts and,
-    once entropy says that they are covered, sharpens each pair's choice.
+    once entropy says that they are covered, sharpens each pair's choice. Other cues, an anchor under them and terms
+    that hold content and behaviour together are settings.
 
     Source: the MAGNET paper; what it leaves open is listed in docs/assumptions.md.
     Implements: Algorithm 1 (scoring), Algorithm 2 (training step), Eq. (6), Eq. (9), Eq. (10), Eq. (20), Eq. (32).
@@ -87,9 +73,8 @@ class Magnet(TrainableRecommender):
         self,
         config: MagnetConfig,
         train: Interactions,
-        cues: Mapping[str, ModalityCues],
-        observed: Graph,
-        induced: InducedEdges | None,
+        cues: Mapping[str, AnyCues],
+        views: Views,
         trust: float,
         recall: Mapping[str, float],
     ) -> None:
@@ -97,10 +82,9 @@ class Magnet(TrainableRecommender):
         self.config = config
         self.train_set = train
         self.names = tuple(cues)
-        self.observed = observed
-        self.induced = induced
-        self.augmented = None if induced is None else _augmented(train, induced)
-        self.hops = Hops.full(observed, self.augmented, config.layers)
+        self.views = views
+        self.observed, self.augmented, self.induced = views.observed, views.augmented, views.induced
+        self.hops = Hops.full(views.observed, views.augmented, config.layers)
         self.users = xavier_table(train.n_users, config.width)
         self.items = xavier_table(train.n_items, config.width)
         self.cues = nn.ModuleDict({f"cue_{number}": cue for number, cue in enumerate(cues.values())})
@@ -113,7 +97,7 @@ class Magnet(TrainableRecommender):
         self.dropout = nn.Dropout(config.dropout)
         self.modality_dropout = config.modality_dropout * trust
         self.recall = recall
-        self._add_presence(train, induced)
+        self._add_presence(train, views.reached)
         self.register_buffer("stage_buffer", initial_state(config).to_tensor())
 
     def _add_templates(self, parts: int, n_experts: int) -> None:
@@ -138,15 +122,12 @@ class Magnet(TrainableRecommender):
                 config.width + extra, config.width, n_experts, hidden, config.router_scale, config.dropout
             )
 
-    def _add_presence(self, train: Interactions, induced: InducedEdges | None) -> None:
+    def _add_presence(self, train: Interactions, reached: NDArray[np.bool_]) -> None:
         known = torch.from_numpy(train.item_degrees > 0)
         self.has_cold_items = not bool(known.all())
-        reached = known.clone()
-        if induced is not None:
-            reached[torch.from_numpy(np.array(induced.items))] = True
         for name, mask in (
             ("item_known", known),
-            ("item_reached", reached),
+            ("item_reached", torch.from_numpy(reached)),
             ("user_known", torch.from_numpy(train.user_degrees > 0)),
         ):
             self.register_buffer(name, mask, persistent=False)
@@ -157,7 +138,7 @@ class Magnet(TrainableRecommender):
     @classmethod
     def build(cls, config: MagnetConfig, data: TrainingData, rng: np.random.Generator) -> Self:
         train = data.interactions
-        induced, trust = None, 1.0
+        views, trust = Views.single(train), 1.0
         lists: dict[str, ItemNeighbours] = {}
         if data.features and (config.views == "dual" or config.evidence):
             lists = {
@@ -171,27 +152,33 @@ class Magnet(TrainableRecommender):
             question = (train, data.features, lists, config.induced, config.visibility, data.graphs)
             if config.evidence:
                 trust = content_evidence(*question).weight
-            if config.views == "dual":
+            if config.views == "dual" and config.induced_between == "items":
+                views = Views.with_links(data, lists, config.layers)
+            elif config.views == "dual":
                 edges = induce_edges(*question)
                 if config.induced_weight == "visibility":
                     edges = edges.weighed_by_visibility()
-                induced = edges.scaled(trust)
-        observed = symmetric_graph(train.users, train.items, train.n_users, train.n_items)
+                views = Views.with_induced(train, edges.scaled(trust))
         recall = {name: found.recall for name, found in lists.items() if found.recall is not None}
         with seeded(rng):
-            cues = {name: ModalityCues(modality, train, config) for name, modality in data.features.items()}
-            return cls(config, train, cues, observed, induced, trust, recall)
+            return cls(config, train, cls._made_cues(config, data), views, trust, recall)
+
+    @staticmethod
+    def _made_cues(config: MagnetConfig, data: TrainingData) -> Mapping[str, AnyCues]:
+        train, features = data.interactions, data.features
+        if config.cue == "projection":
+            return {name: ModalityCues(modality, train, config) for name, modality in features.items()}
+        near = content_lists(features, data.neighbours, data.graphs, config.cue_neighbours)
+        return {
+            name: NeighbourhoodCues(modality, near[name], train, config)
+            for name, modality in features.items()
+        }
 
     # -- graphs and stages -------------------------------------------------------------------------
 
     def begin_epoch(self, epoch: int, rng: np.random.Generator) -> None:
         """Draw this epoch's induced edges and neighbours where that is asked for; evaluation always uses all."""
-        config, augmented = self.config, self.augmented
-        if self.induced is not None and config.induced_cap is not None:
-            augmented = _augmented(self.train_set, self.induced.capped(config.induced_cap, rng))
-        self.hops = Hops.full(self.observed, augmented, config.layers)
-        if config.fanout is not None:
-            self.hops = self.hops.sampled(config.fanout, rng)
+        self.hops = self.views.drawn(self.train_set, self.config, rng)
 
     @property
     def stage(self) -> StageState:
@@ -212,12 +199,13 @@ class Magnet(TrainableRecommender):
 
     # -- Algorithm 1: from a pair to a score ---------------------------------------------------------
 
-    def _identities(self) -> Float[Tensor, "nodes width"]:
-        items = self.items.weight
+    def _identities(self) -> tuple[Float[Tensor, "nodes width"], Float[Tensor, "items width"]]:
+        """Identities of users and items in one table, and those of items alone."""
+        items: Tensor = self.items.weight
         if self.has_cold_items:
             # Items without training edges have no identity: whatever their row holds is never read.
             items = items * self.item_known[:, None]
-        return torch.cat([self.users.weight, items])
+        return torch.cat([self.users.weight, items]), items
 
     def templates(self) -> Float[Tensor, "experts parts"]:
         """The share of each part in each expert."""
@@ -237,13 +225,19 @@ class Magnet(TrainableRecommender):
 
         ``lengths`` are there where cues are scaled.
         """
+        config = self.config
         vectors = [cue.vectors for cue in cues]
         if lengths is not None:
             vectors = [
-                scaled_cue(vector, self.config.cue_scale, lengths[0], own)
+                scaled_cue(vector, config.cue_scale, lengths[0], own)
                 for vector, own in zip(vectors, lengths[1:], strict=True)
             ]
-        parts = torch.cat([z[:, None], self.dropout(torch.stack(vectors, dim=1))], dim=1)
+        told = self.dropout(torch.stack(vectors, dim=1))
+        if config.cue_weight != 1:
+            told = told * config.cue_weight
+        if config.anchored:
+            told = told + z[:, None]
+        parts = torch.cat([z[:, None], told], dim=1)
         present = torch.stack([known, *(cue.present for cue in cues)], dim=1).float() * kept
         if self.fusion is not None:
             scaled = (
@@ -281,7 +275,7 @@ class Magnet(TrainableRecommender):
         # Ascending, so users come first; whatever a node needs is computed once, however often it occurs.
         rows, place = torch.unique(nodes, return_inverse=True)
         n_distinct = int(torch.searchsorted(rows, n_users))
-        table = self._identities()
+        table, identities = self._identities()
         plain, first = light_propagate_rows(self.hops.observed, table, rows)
         other = None
         if self.hops.augmented is not None:
@@ -290,7 +284,8 @@ class Magnet(TrainableRecommender):
         # Not z_rows[place]: the gradient of plain indexing is summed in whatever order the threads come.
         users, positives, negatives = z_rows.index_select(0, place).chunk(3)
         left_out = batch.positives if config.leave_one_out else None
-        user_cues = [cue.users(batch.users, left_out) for cue in self._cue_list()]
+        readings = [cue.reading(identities, rows[:n_distinct]) for cue in self._cue_list()]
+        user_cues = [reading.users(batch.users, left_out) for reading in readings]
         known, kept = self.user_known[batch.users], self._kept_parts(n_pairs)
         left = self.head.user_side(
             self._mixed(users, user_cues, known, self._lengths(users, user_cues, known), kept)
@@ -298,7 +293,8 @@ class Magnet(TrainableRecommender):
         # Positives and negatives go through together.
         items, candidates = torch.cat([positives, negatives]), place[n_pairs:] - n_distinct
         distinct = rows[n_distinct:] - n_users
-        item_cues = [cue.items(distinct).at(candidates) for cue in self._cue_list()]
+        told = [reading.items(distinct) for reading in readings]
+        item_cues = [cue.at(candidates) for cue in told]
         reached = self.item_reached[distinct][candidates]
         # One measure for both: negatives are less popular and shorter, and a factor of their own would tell the
         # model which is which.
@@ -316,14 +312,32 @@ class Magnet(TrainableRecommender):
             scores = (gate * expert_scores).sum(1)
             routing_terms, facts = self._routing_terms(logits[:n_pairs].softmax(1), gate[:n_pairs])
         terms = {"bpr": bpr(scores[:n_pairs], scores[n_pairs:], batch.weights, config.bpr), **routing_terms}
+        taken, positive_place = torch.unique(place[n_pairs : 2 * n_pairs], return_inverse=True)
         if other is not None and config.contrast:
-            taken = torch.unique(place[n_pairs : 2 * n_pairs])
             terms["contrast"] = config.contrast * self._contrast(plain, other, n_distinct, taken)
+        if config.alignment or config.attraction:
+            nodes_of_users = z_rows[:n_distinct], mean_cue([r.users(rows[:n_distinct]) for r in readings])
+            nodes_of_items = z_rows.index_select(0, taken), mean_cue([c.at(taken - n_distinct) for c in told])
+            pairs = place[:n_pairs], positive_place
+            terms |= self._content_terms(nodes_of_users, nodes_of_items, pairs)
         if config.l2:
             terms["l2"] = config.l2 * self._l2(first.index_select(0, place))
         return Step(terms, facts)
 
-    def _cue_list(self) -> list[ModalityCues]:
+    def _content_terms(
+        self, users: tuple[Tensor, Cue], items: tuple[Tensor, Cue], pairs: tuple[Tensor, Tensor]
+    ) -> dict[str, Tensor]:
+        """Alignment and attraction over the batch's distinct users and positives: z and mean cue of each."""
+        config, terms = self.config, {}
+        if config.alignment:
+            both = [alignment(*side, config.alignment_temperature) for side in (users, items)]
+            terms["alignment"] = config.alignment * (both[0] + both[1])
+        if config.attraction:
+            found = attraction(users, items, pairs, config.attraction_temperature)
+            terms["attraction"] = config.attraction * found
+        return terms
+
+    def _cue_list(self) -> list[AnyCues]:
         return list(self.cues.children())  # type: ignore[arg-type]
 
     def _user_logits(
@@ -364,7 +378,7 @@ class Magnet(TrainableRecommender):
         return 3 * batch_mean(identities.pow(2).sum(1))
 
     def parameter_groups(self) -> Mapping[str, Sequence[nn.Parameter]]:
-        """identities: the ID tables; content: projections (and trainable vectors); routing: router and learned
+        """identities: the ID tables; content: projections or gates (and trainable vectors); routing: router and learned
         templates; head: expert maps and readout. Dense maps see every pair of every batch and move far faster than
         a single identity, so a plan may want to slow them down."""
         groups: dict[str, list[nn.Parameter]] = {"identities": [], "content": [], "routing": [], "head": []}
@@ -394,7 +408,8 @@ class Magnet(TrainableRecommender):
     def scorer(self) -> MagnetScorer:
         was_training = self.training
         self.eval()
-        table, hops = self._identities(), Hops.full(self.observed, self.augmented, self.config.layers)
+        table, identities = self._identities()
+        hops = Hops.full(self.observed, self.augmented, self.config.layers)
         plain = light_propagate(hops.observed, table)
         other = None if hops.augmented is None else light_propagate(hops.augmented, table)
         z = plain if other is None else (plain + other) / 2
@@ -402,8 +417,9 @@ class Magnet(TrainableRecommender):
         users, items = z[:n_users], z[n_users:]
         everyone = torch.arange(len(users), device=z.device)
         everything = torch.arange(len(items), device=z.device)
-        user_cues = [cue.users(everyone) for cue in self._cue_list()]
-        item_cues = [cue.items(everything) for cue in self._cue_list()]
+        readings = [cue.reading(identities) for cue in self._cue_list()]
+        user_cues = [reading.users(everyone) for reading in readings]
+        item_cues = [reading.items(everything) for reading in readings]
         coherence = None
         if self.config.router_input == "coherence":
             coherence = torch.stack([cue.coherence for cue in user_cues if cue.coherence is not None], dim=1)
@@ -411,9 +427,9 @@ class Magnet(TrainableRecommender):
             self.config,
             self.names,
             Side.of(users, user_cues, self.user_known, self.user_share, coherence),
-            Side.of(items, item_cues, self.item_reached, self.item_share, None),
+            Side.of(items, item_cues, self.item_reached, self.item_share, None, self._pool_weights()),
             self.templates().detach().clone(),
-            self._content_readers(),
+            self._content_readers(identities),
             {
                 name: value.detach().clone()
                 for name, value in self.named_parameters()
@@ -423,26 +439,14 @@ class Magnet(TrainableRecommender):
         self.train(was_training)
         return scorer
 
-    def _content_readers(self) -> dict[str, ContentReader]:
-        readers = {}
-        for name, cue in zip(self.names, self._cue_list(), strict=True):
-            weights = {key: value.detach().clone() for key, value in cue.projection.state_dict().items()}
-            vectors = cue.vectors if self.config.router_input == "coherence" else None
-            readers[name] = ContentReader(cue.scale, weights, vectors)
-        return readers
+    def _pool_weights(self) -> Float[Tensor, "items modalities"] | None:
+        """What an item's cue counts for in sums over histories; none where histories are averaged."""
+        weights = [cue.weights for cue in self._cue_list() if isinstance(cue, NeighbourhoodCues)]
+        return torch.stack(weights, dim=1) if weights else None
+
+    def _content_readers(self, identities: Float[Tensor, "items width"]) -> dict[str, Reader]:
+        return {name: cue.reader(identities) for name, cue in zip(self.names, self._cue_list(), strict=True)}
 
 
 def _first(cue: Cue, n: int) -> Cue:
     return Cue(cue.vectors[:n], cue.present[:n])
-
-
-def _augmented(train: Interactions, induced: InducedEdges) -> Graph:
-    """G_UIG: observed edges of weight 1 together with the induced ones."""
-    assert induced.weights is not None
-    return symmetric_graph(
-        np.concatenate([train.users, induced.users]),
-        np.concatenate([train.items, induced.items]),
-        train.n_users,
-        train.n_items,
-        np.concatenate([np.ones(len(train), np.float32), induced.weights]),
-    )

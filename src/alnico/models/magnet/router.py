@@ -85,7 +85,8 @@ def routing_facts(
 
     entropy: H of the mean routing over ln E; effective_experts: exp of H; specialisation: 1 - mean pair entropy
     over ln E; top3_mass, top_gap, winner_share: mean mass of the three largest, mean distance of the two largest,
-    mean of the largest; max_load: the largest mean gate weight; hhi: normalised sum of squared mean shares.
+    mean of the largest; max_load: the largest mean gate weight; hhi: normalised sum of squared mean shares;
+    hhi_pairs: mean over pairs of the normalised sum of the pair's squared shares, from 0 (even) to 1 (one expert).
     Implements: Eq. (33), Eq. (34).
     """
     n_experts = routing.shape[1]
@@ -93,6 +94,11 @@ def routing_facts(
     mean = batch_mean(routing)
     total = float(entropy(mean))
     largest = routing.topk(min(3, n_experts), dim=1).values
+    even = 1 / n_experts
+
+    def normalised(squares: Tensor) -> Tensor:
+        return (squares - even) / max(1 - even, 1e-12)
+
     gap = float((largest[:, 0] - largest[:, 1]).mean()) if n_experts > 1 else 1.0
     return {
         "entropy": total / ceiling,
@@ -102,5 +108,6 @@ def routing_facts(
         "top_gap": gap,
         "winner_share": float(largest[:, 0].mean()),
         "max_load": float(gate.mean(0).max()),
-        "hhi": float((mean.pow(2).sum() - 1 / n_experts) / max(1 - 1 / n_experts, 1e-12)),
+        "hhi": float(normalised(mean.pow(2).sum())),
+        "hhi_pairs": float(normalised(routing.pow(2).sum(1).mean())),
     }

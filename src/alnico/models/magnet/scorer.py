@@ -1,7 +1,7 @@
 """The finished MAGNET: tables, templates, router and head; scores, ranks and explains without any graph."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
 from math import factorial
@@ -17,90 +17,17 @@ from alnico.contracts import Expert, ExplainingScorer, PairExplanation, ScorerSt
 from alnico.data.features import ItemFeatures
 from alnico.errors import DataError
 from alnico.kernels.routed_ranking import HiddenLayer, Readout, RoutedItems, routed_scores, routed_top
-from alnico.models.magnet.config import MagnetConfig
-from alnico.models.magnet.cues import Cue, Scale, make_projection, mean_length, prepared, scaled_cue
+from alnico.models.magnet.config import PAPER, MagnetConfig
+from alnico.models.magnet.cues import ContentReader, Reader, anchored, scaled_cue
 from alnico.models.magnet.heads import ConcatHead, HadamardHead, make_head
+from alnico.models.magnet.neighbourhood import NeighbourReader
 from alnico.models.magnet.router import Router, sparse_gate
+from alnico.models.magnet.sides import Side, under
 from alnico.models.magnet.templates import BEHAVIOUR, expert_pool, renormalised
 from alnico.ranking import Ranking, Seen, as_users, stack
 
-
-@dataclass(frozen=True)
-class Side:
-    """All users or all items: identities z [n, d], cues h [n, modalities, d], presence [n, parts].
-
-    ``length`` and ``cue_lengths`` [modalities] are the mean lengths of identities and cues, each row weighing as
-    often as it stands in training pairs, which is how a training batch measures them. ``coherence``
-    [n, modalities] is the users' extra router input.
-    """
-
-    z: Float[Tensor, "rows width"]
-    cues: Float[Tensor, "rows modalities width"]
-    present: Float[Tensor, "rows parts"]
-    length: Float[Tensor, ""]
-    cue_lengths: Float[Tensor, " modalities"]
-    coherence: Float[Tensor, "rows modalities"] | None
-
-    @classmethod
-    def of(
-        cls, z: Tensor, cues: Sequence[Cue], known: Tensor, share: Tensor, coherence: Tensor | None
-    ) -> "Side":
-        """Copies, detached from training."""
-        present = torch.stack([known, *(cue.present for cue in cues)], dim=1).float()
-        stacked = torch.stack([cue.vectors for cue in cues], dim=1)
-        return cls(
-            z.detach().clone(),
-            stacked.detach().clone(),
-            present,
-            mean_length(z, known, share),
-            torch.stack([mean_length(cue.vectors, cue.present, share) for cue in cues]),
-            None if coherence is None else coherence.detach().clone(),
-        )
-
-    def to(self, device: torch.device) -> "Side":
-        """The same tables on ``device``."""
-        coherence = None if self.coherence is None else self.coherence.to(device)
-        return Side(
-            self.z.to(device),
-            self.cues.to(device),
-            self.present.to(device),
-            self.length.to(device),
-            self.cue_lengths.to(device),
-            coherence,
-        )
-
-    def tensors(self, prefix: str) -> dict[str, Tensor]:
-        """By name, for storing."""
-        named = {
-            "z": self.z,
-            "cues": self.cues,
-            "present": self.present,
-            "length": self.length,
-            "cue_lengths": self.cue_lengths,
-        }
-        if self.coherence is not None:
-            named["coherence"] = self.coherence
-        return {f"{prefix}.{name}": tensor for name, tensor in named.items()}
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], prefix: str) -> "Side":
-        """What ``tensors`` described."""
-        own = _under(tensors, f"{prefix}.")
-        return cls(
-            own["z"], own["cues"], own["present"], own["length"], own["cue_lengths"], own.get("coherence")
-        )
-
-
-@dataclass(frozen=True)
-class ContentReader:
-    """What it takes to read an item that was not there in training: scale, projection, and known vectors.
-
-    ``vectors`` [items, width] are kept where coherence of new users' histories is needed.
-    """
-
-    scale: Scale
-    projection: Mapping[str, Tensor]
-    vectors: Tensor | None
+LATER = ("cue", "cue_weight", "anchored", "induced_between", "alignment", "attraction")
+"""Settings that a stored model may lack: it is from before they were there, and has their printed form."""
 
 
 class MagnetScorer(ExplainingScorer):
@@ -118,7 +45,7 @@ class MagnetScorer(ExplainingScorer):
         users: Side,
         items: Side,
         templates: Float[Tensor, "experts parts"],
-        readers: Mapping[str, ContentReader],
+        readers: Mapping[str, Reader],
         parameters: Mapping[str, Tensor],
     ) -> None:
         self.config = config
@@ -163,7 +90,7 @@ class MagnetScorer(ExplainingScorer):
     def _restored_head(self) -> HadamardHead | ConcatHead:
         n_experts = len(self.templates) if self.config.mixture else 1
         head = make_head(self.config.head, n_experts, self.config.width).to(self.device).eval()
-        head.load_state_dict(_under(self.parameters, "head."))
+        head.load_state_dict(under(self.parameters, "head."))
         return head.requires_grad_(False)
 
     def _restored_router(self) -> Router | None:
@@ -174,21 +101,29 @@ class MagnetScorer(ExplainingScorer):
         width = self.config.width
         router = Router(width + extra, width, len(self.templates), hidden, self.config.router_scale, 0.0)
         router = router.to(self.device).eval()
-        router.load_state_dict(_under(self.parameters, "router."))
+        router.load_state_dict(under(self.parameters, "router."))
         return router.requires_grad_(False)
 
     # -- sides ---------------------------------------------------------------------------------------
 
-    def _part_vectors(self, side: Side, rows: Tensor) -> Float[Tensor, "rows parts width"]:
+    def part_vectors(self, side: Side, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows parts width"]:
+        """Identity and cues, each by itself: scaled and with its factor, but not on an anchor."""
         cues = [
             scaled_cue(side.cues[rows, place], self.config.cue_scale, side.length, side.cue_lengths[place])
             for place in range(len(self.names))
         ]
+        if self.config.cue_weight != 1:
+            cues = [cue * self.config.cue_weight for cue in cues]
         return torch.stack([side.z[rows], *cues], dim=1)
+
+    def as_mixed(self, parts: Float[Tensor, "rows parts width"]) -> Float[Tensor, "rows parts width"]:
+        """The vectors that experts mix, from ``part_vectors``: anchored where the model is."""
+        return anchored(parts) if self.config.anchored else parts
 
     def _mixed(
         self, parts: Float[Tensor, "rows parts width"], present: Float[Tensor, "rows parts"]
     ) -> Float[Tensor, "experts rows width"]:
+        parts = self.as_mixed(parts)
         if "fusion" in self.parameters:
             share = present * present.shape[1] / present.sum(1, keepdim=True).clamp(min=1)
             return ((parts * share[:, :, None]).flatten(1) @ self.parameters["fusion"].T)[None]
@@ -196,7 +131,7 @@ class MagnetScorer(ExplainingScorer):
 
     def _user_side(self, users: Tensor) -> Float[Tensor, "experts rows width"]:
         return self.head.user_side(
-            self._mixed(self._part_vectors(self.users, users), self.users.present[users])
+            self._mixed(self.part_vectors(self.users, users), self.users.present[users])
         )
 
     def _user_part(self, users: Tensor) -> Float[Tensor, "rows inner"]:
@@ -209,7 +144,7 @@ class MagnetScorer(ExplainingScorer):
     @cached_property
     def _routed_items(self) -> RoutedItems:
         rows = torch.arange(self.n_items, device=self.device)
-        mixed = self._mixed(self._part_vectors(self.items, rows), self.items.present)
+        mixed = self._mixed(self.part_vectors(self.items, rows), self.items.present)
         head = self.head
         readout = Readout(head.readout, float(head.offset)) if isinstance(head, ConcatHead) else None
         kept = min(self.config.experts_per_pair, len(mixed))
@@ -255,7 +190,7 @@ class MagnetScorer(ExplainingScorer):
     def score_pairs(
         self, users: Int[Tensor, " pairs"], items: Int[Tensor, " pairs"]
     ) -> Float[Tensor, " pairs"]:
-        return self._pair_arithmetic(users, self._part_vectors(self.items, items), items)[3]
+        return self._pair_arithmetic(users, self.part_vectors(self.items, items), items)[3]
 
     def _pair_arithmetic(
         self, users: Tensor, item_parts: Float[Tensor, "pairs parts width"], items: Tensor
@@ -274,7 +209,7 @@ class MagnetScorer(ExplainingScorer):
     def explain_pairs(self, users: Int[Tensor, " pairs"], items: Int[Tensor, " pairs"]) -> PairExplanation:
         """The arithmetic behind the scores of these pairs; see ``PairExplanation``."""
         routing, gate, expert_scores, score = self._pair_arithmetic(
-            users, self._part_vectors(self.items, items), items
+            users, self.part_vectors(self.items, items), items
         )
         n_parts = len(self.parts)
         coalitions = [set(c) for size in range(n_parts + 1) for c in combinations(range(n_parts), size)]
@@ -286,7 +221,7 @@ class MagnetScorer(ExplainingScorer):
 
     def _score_keeping(self, users: Tensor, items: Tensor, own: set[int]) -> Float[Tensor, " pairs"]:
         """The score when only the parts in ``own`` are the item's and the others are the catalogue's mean."""
-        parts = self._part_vectors(self.items, items)
+        parts = self.part_vectors(self.items, items)
         kept = torch.tensor([float(part in own) for part in range(len(self.parts))], device=self.device)
         # A part that the item lacks has no share in its score: there is nothing to take away.
         kept = torch.where(self.items.present[items] > 0, kept, 1.0)[:, :, None]
@@ -304,7 +239,8 @@ class MagnetScorer(ExplainingScorer):
         has = self.items.present[rows][:, 1:, None]
         counts = has.sum(0)
         rest = counts - has
-        cues = (self.users.cues[own] * counts - self.items.cues[rows] * has) / rest.clamp(min=1)
+        known = self.users.cues[own] * self.items.divisor(counts)
+        cues = (known - self.items.terms(rows)) / self.items.divisor(rest)
         present = torch.cat([self.users.present[own][:, :1], (rest[:, :, 0] > 0).float()], dim=1)
         coherence = None if self.users.coherence is None else self.users.coherence[own]
         altered = replace(self.users, z=self.users.z[own], cues=cues, present=present, coherence=coherence)
@@ -315,7 +251,7 @@ class MagnetScorer(ExplainingScorer):
     def _mean_parts(self) -> Float[Tensor, "parts width"]:
         rows = torch.arange(self.n_items, device=self.device)
         present = self.items.present[:, :, None]
-        total = (self._part_vectors(self.items, rows) * present).sum(0)
+        total = (self.part_vectors(self.items, rows) * present).sum(0)
         return total / present.sum(0).clamp(min=1)
 
     # -- people and things that training did not know --------------------------------------------------
@@ -339,8 +275,7 @@ class MagnetScorer(ExplainingScorer):
             z[row] = mean / mean.norm().clamp(min=1e-12) * self.users.length
             has = self.items.present[rows]
             present[row] = (has.sum(0) > 0).float()
-            total = (self.items.cues[rows] * has[:, 1:, None]).sum(0)
-            cues[row] = total / has[:, 1:].sum(0).clamp(min=1)[:, None]
+            cues[row] = self.items.terms(rows).sum(0) / self.items.divisor(has[:, 1:].sum(0))[:, None]
             if coherence is not None:
                 for place, name in enumerate(self.names):
                     coherence[row, place] = self._coherence(name, rows[has[:, 1 + place] > 0])
@@ -364,25 +299,24 @@ class MagnetScorer(ExplainingScorer):
         cues, present, readers = [], [torch.zeros(n_new)], {}
         for name in self.names:
             reader, modality = self.readers[name], features[name]
-            if modality.width != len(reader.scale.centre):
+            if modality.width != reader.width:
                 raise DataError(
                     f"new items' {name!r} vectors have width {modality.width}; "
-                    f"the model was trained on {len(reader.scale.centre)}"
+                    f"the model was trained on {reader.width}"
                 )
-            vectors = torch.from_numpy(prepared(modality, self.config.feature_input, reader.scale)).to(
-                self.device
-            )
-            projection = make_projection(modality.width, self.config).to(self.device)
-            projection.load_state_dict(dict(reader.projection))
-            cues.append(projection(vectors).detach())
+            read, readers[name] = reader.read(modality, self.config, self.device)
+            cues.append(read)
             present.append(torch.from_numpy(modality.present.astype(np.float32)))
-            known = None if reader.vectors is None else torch.cat([reader.vectors, vectors])
-            readers[name] = replace(reader, vectors=known)
+        weights = self.items.weights
+        if weights is not None:
+            # As for known items that nobody has.
+            weights = torch.cat([weights, weights.new_ones((n_new, len(self.names)))])
         items = replace(
             self.items,
             z=torch.cat([self.items.z, torch.zeros((n_new, self.config.width), device=self.device)]),
             cues=torch.cat([self.items.cues, torch.stack(cues, dim=1)]),
             present=torch.cat([self.items.present, torch.stack(present, dim=1).to(self.device)]),
+            weights=weights,
         )
         return self._with(items=items, readers=readers)
 
@@ -390,7 +324,7 @@ class MagnetScorer(ExplainingScorer):
         self,
         users: Side | None = None,
         items: Side | None = None,
-        readers: Mapping[str, ContentReader] | None = None,
+        readers: Mapping[str, Reader] | None = None,
     ) -> "MagnetScorer":
         return MagnetScorer(
             self.config,
@@ -408,11 +342,7 @@ class MagnetScorer(ExplainingScorer):
         tensors = {**self.users.tensors("users"), **self.items.tensors("items"), "templates": self.templates}
         tensors.update({f"parameters.{name}": value for name, value in self.parameters.items()})
         for number, reader in enumerate(self.readers.values()):
-            tensors[f"readers.{number}.centre"] = torch.from_numpy(np.array(reader.scale.centre))
-            tensors[f"readers.{number}.spread"] = torch.from_numpy(np.array(reader.scale.spread))
-            if reader.vectors is not None:
-                tensors[f"readers.{number}.vectors"] = reader.vectors
-            tensors.update({f"readers.{number}.projection.{k}": v for k, v in reader.projection.items()})
+            tensors.update({f"readers.{number}.{name}": value for name, value in reader.tensors().items()})
         return ScorerState(
             self.kind, tensors, {"config": self.config.model_dump(), "names": list(self.names)}
         )
@@ -420,29 +350,26 @@ class MagnetScorer(ExplainingScorer):
     @classmethod
     def from_state(cls, state: ScorerState) -> Self:
         tensors, names = state.tensors, state.settings["names"]
-        readers = {}
-        for number, name in enumerate(names):
-            own = _under(tensors, f"readers.{number}.")
-            scale = Scale(own["centre"].cpu().numpy(), own["spread"].cpu().numpy())
-            readers[name] = ContentReader(scale, _under(own, "projection."), own.get("vectors"))
+        printed = {name: PAPER[name] for name in LATER}
+        config = MagnetConfig.model_validate({**printed, **state.settings["config"]})
+        kind = ContentReader if config.cue == "projection" else NeighbourReader
+        readers: dict[str, Reader] = {
+            name: kind.from_tensors(under(tensors, f"readers.{number}.")) for number, name in enumerate(names)
+        }
         return cls(
-            MagnetConfig.model_validate(state.settings["config"]),
+            config,
             names,
             Side.from_tensors(tensors, "users"),
             Side.from_tensors(tensors, "items"),
             tensors["templates"],
             readers,
-            _under(tensors, "parameters."),
+            under(tensors, "parameters."),
         )
 
     def to(self, device: torch.device) -> "MagnetScorer":
         state = self.state()
         moved = {name: tensor.to(device) for name, tensor in state.tensors.items()}
         return MagnetScorer.from_state(ScorerState(state.kind, moved, state.settings))
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _shapley(values: Mapping[frozenset[int], Tensor], part: int, n_parts: int) -> Tensor:

@@ -26,11 +26,12 @@ MOST_POINTS = 400
 SMOOTHING = 0.9
 STRATEGY_SETTINGS = {"model.switch", "model.fixed_switch_step", "model.routing"}
 LATE_MEASURES = {"SpecScore": "specialisation", "Top3Mass": "top3_mass", "MaxLoad": "max_load"}
-COURSE_MEASURES = {
-    "Effective experts": "effective_experts",
-    "Winner share": "winner_share",
-    "Normalised HHI": "hhi",
+COURSE_MEASURES = {"Effective experts": "effective_experts", "Winner share": "winner_share"}
+CONCENTRATIONS = {
+    "hhi_pairs": "Normalised HHI, pairs",
+    "hhi": "Normalised HHI, mean",
 }
+"""What shows concentration, the first that all logs hold."""
 NO_LOGS = "the runs are at hand as records only, without their step logs, or route nothing"
 
 
@@ -228,13 +229,16 @@ def routing_dynamics(rows: Sequence[StudyRow]) -> Figures:
     name, title = "figure-8", "Figure 8: routing over the epochs"
     found = fields(rows)
     courses, ranges = [], []
-    for place, field in zip(place_names(found), found, strict=True):
-        traced = None if field.own is None else _traced(field.own)
-        if traced is None:
-            continue
-        row, trace = traced
+    logs = [
+        (place, *traced)
+        for place, field in zip(place_names(found), found, strict=True)
+        if field.own is not None and (traced := _traced(field.own)) is not None
+    ]
+    spread = next(fact for fact in CONCENTRATIONS if all(fact in trace for _, _, trace in logs))
+    shown = {**COURSE_MEASURES, CONCENTRATIONS[spread]: spread}
+    for place, row, trace in logs:
         epochs, _ = trace.by_epoch("entropy")
-        measures = {text: trace.by_epoch(fact)[1] for text, fact in COURSE_MEASURES.items()}
+        measures = {text: trace.by_epoch(fact)[1] for text, fact in shown.items()}
         step = _switch_step(row)
         switch = None
         if step is not None and step > 0:
@@ -253,6 +257,7 @@ def routing_dynamics(rows: Sequence[StudyRow]) -> Figures:
             title,
             dynamics(courses),
             "Means over the steps of an epoch, each line min-max normalised for itself; star: epoch of the switch. "
+            "HHI is that of single pairs, averaged, or that of the mean routing where a log holds no other. "
             f"True ranges: {'; '.join(ranges)}.",
         )
     ]
