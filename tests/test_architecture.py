@@ -36,6 +36,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"nn", "scorers", "models", "training", "evaluation", "explain", "diagnostics", "storage"}
     | {"catalogue", "encoders"},
     "report": DATA_WAY | {"evaluation", "explain", "diagnostics", "experiment", "storage"},
+    # A finished run made into something that answers by itself; of training it reads a finished model's file.
+    "serving": DATA_WAY
+    | {
+        "scorers",
+        "models",
+        "training",
+        "explain",
+        "diagnostics",
+        "experiment",
+        "encoders",
+        "storage",
+        "report",
+    },
 }
 # The command line joins all parts, and the front door names them.
 FREE = {"cli", "__init__"}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
-from alnico.errors import UnsupportedError
+from alnico.errors import ConfigError, UnsupportedError, nearest
 from alnico.graphs.cache import GraphCache
 from alnico.ranking import Ranking, Seen, as_users, ranking_from_scores, stack
 
@@ -86,6 +86,22 @@ class Step:
     facts: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """Known items that new ones resemble: new item j is like ``items[j]`` to the degree of ``weights[j]``.
+
+    Weights are not negative; 0 fills short rows, and a row of zeros is like nothing. Shapes: both [new, k].
+    """
+
+    items: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    def shares(self) -> NDArray[np.float32]:
+        """Weights scaled to sum to 1 in each row that has any."""
+        total = self.weights.sum(1, keepdims=True)
+        return (self.weights / np.where(total > 0, total, 1)).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class ScorerState:
     """A scorer as data: tensors for safetensors, settings for JSON."""
@@ -99,6 +115,10 @@ class Scorer(ABC):
     """A finished model: scores every item for every user. No graph, no optimiser, no training data."""
 
     kind: ClassVar[str]
+    reads_content: ClassVar[bool] = False
+    """Whether ``with_items`` ranks new items by what they look and read like."""
+    holds_histories: ClassVar[bool] = False
+    """Whether its users are nothing but their histories, which then lie in its state."""
 
     @property
     @abstractmethod
@@ -152,6 +172,14 @@ class Scorer(ABC):
             f"{type(self).__name__} knows items only by who took them and cannot rank items that nobody has; "
             "train again with them, or use a model that reads content (magnet)"
         )
+
+    def with_items_like(self, near: Likeness) -> "Scorer":
+        """A scorer that also ranks new items, appended after the known ones, as it ranks those that they resemble.
+
+        What a model can do with content that it has never read (``with_items`` is refused); an item that is like
+        nothing has the lowest standing that the model can give without knowing anything.
+        """
+        raise UnsupportedError(f"{type(self).__name__} has no place for items that are like others")
 
     @abstractmethod
     def state(self) -> ScorerState:
@@ -223,6 +251,25 @@ class ExplainingScorer(Scorer):
     @abstractmethod
     def explain_pairs(self, users: Int[Tensor, " pairs"], items: Int[Tensor, " pairs"]) -> PairExplanation:
         """The arithmetic behind the scores of these pairs."""
+
+    def emphasising(self, weights: Mapping[str, float]) -> "ExplainingScorer":
+        """The same model with the named parts counting so many times as much, the others as before.
+
+        Raises UnsupportedError if the model cannot, ConfigError for an unknown part or a negative weight.
+        """
+        del weights
+        raise UnsupportedError(
+            f"the parts of {type(self).__name__} cannot be turned up or down; ask without emphasis"
+        )
+
+    def _factors(self, weights: Mapping[str, float]) -> Float[Tensor, " parts"]:
+        """The factor of each part, 1 where none is named."""
+        for part, weight in weights.items():
+            if part not in self.parts:
+                raise ConfigError(f"the model has no part {part!r}{nearest(part, self.parts)}")
+            if not 0 <= weight < float("inf"):
+                raise ConfigError(f"the weight of {part!r} must be a number of at least 0; found {weight}")
+        return torch.tensor([float(weights.get(part, 1)) for part in self.parts], device=self.device)
 
     @abstractmethod
     def forgetting(self, user: int, item: int, history: NDArray[np.int64]) -> Float[Tensor, " history"]:

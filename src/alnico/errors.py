@@ -16,6 +16,10 @@ class DataError(AlnicoError):
     """The data given cannot be used as it is."""
 
 
+class UnknownIdError(DataError):
+    """An id names nobody and nothing here."""
+
+
 class ConfigError(AlnicoError):
     """A setting is unknown, out of range or contradicts another."""
 

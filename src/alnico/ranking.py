@@ -24,6 +24,14 @@ class Seen:
         """No user has seen anything."""
         return cls(np.zeros(n_users + 1, np.int64), np.zeros(0, np.int64))
 
+    @classmethod
+    def by_one(cls, n_users: int, user: int, items: NDArray[np.int64]) -> "Seen":
+        """``user`` has seen these items, in any order; nobody else has seen anything."""
+        offsets = np.zeros(n_users + 1, np.int64)
+        own = np.unique(items)
+        offsets[user + 1 :] = len(own)
+        return cls(offsets, own)
+
     def rows(self, users: NDArray[np.int64]) -> "Seen":
         """The lists of these users only, renumbered in the order given."""
         counts = self.offsets[users + 1] - self.offsets[users]

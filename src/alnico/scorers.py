@@ -1,15 +1,17 @@
 """The finished form of most models: tables that score by a product."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
+from scipy import sparse
 from torch import Tensor
 
-from alnico.contracts import Scorer, ScorerState
+from alnico.contracts import Likeness, Scorer, ScorerState
 from alnico.data.features import ItemFeatures
 from alnico.data.neighbours import ItemNeighbours
 
@@ -54,13 +56,29 @@ class DotScorer(Scorer):
 
         A user without history stands at zero, where only the bias speaks.
         """
-        typical = self.users.norm(dim=1).mean()
         rows = torch.zeros((len(histories), self.users.shape[1]), device=self.device)
         for row, history in enumerate(histories):
             if len(history):
                 mean = self.items[torch.from_numpy(np.array(history))].mean(0)
-                rows[row] = mean / mean.norm().clamp(min=1e-12) * typical
+                rows[row] = mean / mean.norm().clamp(min=1e-12) * self._typical_length
         return DotScorer(rows, self.items, self.bias)
+
+    @cached_property
+    def _typical_length(self) -> Float[Tensor, ""]:
+        mean: Tensor = self.users.norm(dim=1).mean()
+        return mean
+
+    def with_items_like(self, near: Likeness) -> "DotScorer":
+        """New items point where those point that they resemble, and are as long as these are on average."""
+        known = torch.from_numpy(near.items).to(self.device)
+        shares = torch.from_numpy(near.shares()).to(self.device)
+        rows = self.items[known]
+        mean = (rows * shares[:, :, None]).sum(1)
+        length = (rows.norm(dim=2) * shares).sum(1, keepdim=True)
+        fresh = mean / mean.norm(dim=1, keepdim=True).clamp(min=1e-12) * length
+        lowest = self.bias.min() if len(self.bias) else self.bias.new_zeros(())
+        bias = torch.where(shares.sum(1) > 0, (self.bias[known] * shares).sum(1), lowest)
+        return DotScorer(self.users, torch.cat([self.items, fresh]), torch.cat([self.bias, bias]))
 
     def state(self) -> ScorerState:
         return ScorerState(self.kind, {"users": self.users, "items": self.items, "bias": self.bias}, {})
@@ -123,6 +141,7 @@ class NeighbourScorer(Scorer):
     """
 
     kind = "neighbours"
+    holds_histories = True
 
     def __init__(self, lists: ItemNeighbours, offsets: NDArray[np.int64], history: NDArray[np.int64]) -> None:
         self.lists = lists
@@ -158,6 +177,25 @@ class NeighbourScorer(Scorer):
         offsets = np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64)
         flat = np.concatenate([*histories, np.zeros(0, np.int64)]).astype(np.int64)
         return NeighbourScorer(self.lists, offsets, flat)
+
+    def with_items_like(self, near: Likeness) -> "NeighbourScorer":
+        """New items stand in the lists that hold those that they resemble, and have their lists, both on average."""
+        known, new = self.n_items, len(near.items)
+        rows, columns, weights = self.lists.edges()
+        lists = sparse.csr_matrix((weights.astype(np.float64), (rows, columns)), (known, known))
+        newcomers = np.repeat(np.arange(new), near.items.shape[1])
+        shares = sparse.csr_matrix(
+            (near.shares().astype(np.float64).ravel(), (newcomers, near.items.ravel())), (new, known)
+        )
+        below, right = (shares @ lists).tocoo(), (lists @ shares.T).tocoo()
+        edges = [
+            (rows, columns, weights),
+            (below.row + known, below.col, below.data),
+            (right.row, right.col + known, right.data),
+        ]
+        joined = [np.concatenate([part[place] for part in edges]) for place in range(3)]
+        wider = ItemNeighbours.of_edges(joined[0], joined[1], joined[2], known + new)
+        return NeighbourScorer(wider, self.offsets, self.history)
 
     def state(self) -> ScorerState:
         tensors = {

@@ -10,8 +10,9 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 import worlds
 from alnico.contracts import TrainingData
+from alnico.data.neighbours import rank_within
 from alnico.errors import DataError
-from alnico.models.item_knn import ItemKnn, rank_within
+from alnico.models.item_knn import ItemKnn
 
 
 def scores_of(data, **settings):

@@ -52,6 +52,9 @@ VERBS = {
     "compare": Verb("alnico.cli.compare:compare", "Compare two runs user by user, with tests and intervals."),
     "recommend": Verb("alnico.cli.recommend:recommend", "List the best items for a user."),
     "explain": Verb("alnico.cli.explain:explain", "Say why a run recommends an item to a user."),
+    "export": Verb(
+        "alnico.cli.export:export", "Make a bundle of a run: a model that answers without its data."
+    ),
     "report": Verb("alnico.cli.report:report", "Write one self-contained page about runs."),
     "results": Verb("alnico.cli.results:results", "Write the tables of docs/results/ again from the runs."),
 }

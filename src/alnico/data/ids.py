@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from alnico.errors import DataError
+from alnico.errors import DataError, UnknownIdError
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,17 @@ class IdMap:
         return number
 
     def number(self, name: int | str) -> int:
-        """The inside number of one outside id. Raises DataError when it is unknown."""
+        """The inside number of one outside id. Raises UnknownIdError when there is none."""
         found = self._find(name)
         if found is None:
             examples = ", ".join(repr(n) for n in self.names[:3].tolist())
-            raise DataError(
+            raise UnknownIdError(
                 f"{self.kind} {name!r} is not among the {len(self)} known {self.kind}s (which begin {examples})"
             )
         return found
 
     def numbers(self, names: Iterable[int | str]) -> NDArray[np.int64]:
-        """Inside numbers of several outside ids, in their order. Raises DataError at the first unknown one."""
+        """Inside numbers of several outside ids, in their order. Raises UnknownIdError at the first unknown one."""
         return np.array([self.number(name) for name in names], dtype=np.int64)
 
     def numbers_or_absent(self, names: Iterable[int | str]) -> NDArray[np.int64]:

@@ -38,6 +38,29 @@ class ItemNeighbours:
         object.__setattr__(self, "items", frozen(items, np.int32))
         object.__setattr__(self, "weights", frozen(np.where(items < 0, 0, weights), np.float32))
 
+    @classmethod
+    def of_edges(
+        cls,
+        items: NDArray[np.int64],
+        neighbours: NDArray[np.int64],
+        weights: NDArray[np.float32] | NDArray[np.float64],
+        n_items: int,
+        k: int | None = None,
+    ) -> "ItemNeighbours":
+        """Lists from (item, neighbour, weight) triples in any order: the k of largest weight (all by default), ties to
+        the smaller number."""
+        order = np.lexsort((neighbours, -weights, items))
+        if k is not None:
+            order = order[rank_within(items[order]) < k]
+        items, neighbours, weights = items[order], neighbours[order], weights[order]
+        width = max(1, int(np.bincount(items, minlength=1).max(initial=0)))
+        table = np.full((n_items, width), -1, np.int32)
+        values = np.zeros((n_items, width), np.float32)
+        place = rank_within(items)
+        table[items, place] = neighbours
+        values[items, place] = weights
+        return cls(table, values)
+
     @property
     def k(self) -> int:
         """Length of the lists."""
@@ -60,3 +83,12 @@ class ItemNeighbours:
         """The lists as (item, neighbour, weight) triples, fillers left out."""
         rows, columns = np.nonzero(self.items >= 0)
         return rows.astype(np.int64), self.items[rows, columns].astype(np.int64), self.weights[rows, columns]
+
+
+def rank_within(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Position of each entry within its run of equal values: [5, 5, 7, 7, 7] gives [0, 1, 0, 1, 2]."""
+    if not len(groups):
+        return np.zeros(0, np.int64)
+    starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
+    lengths = np.diff(np.concatenate([starts, [len(groups)]]))
+    return np.arange(len(groups)) - np.repeat(starts, lengths)

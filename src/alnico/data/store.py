@@ -157,31 +157,44 @@ def open_dataset(folder: Path, *, verify: bool = True) -> Dataset:
     folder = Path(folder)
     manifest = read_manifest(folder)
     for name, record in manifest.files.items():
-        _check_file(folder, name, record, verify)
+        check_file(folder, name, record, verify)
     try:
         return _assemble(folder, manifest)
     except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
         raise StorageError(f"{folder} cannot be read back ({error}); import the data again") from error
 
 
-def _check_file(folder: Path, name: str, record: FileRecord, verify: bool) -> None:
+def check_file(
+    folder: Path,
+    name: str,
+    record: FileRecord,
+    verify: bool,
+    advice: str = "import the data again",
+    manifest: str = MANIFEST,
+) -> None:
+    """Raise StorageError, with this advice, if a file is missing or not the one that the manifest's record describes.
+
+    Sizes are always compared, contents with ``verify``.
+    """
     path = folder / name
     if not path.is_file():
-        raise StorageError(f"{folder} lacks its file {name}; import the data again")
+        raise StorageError(f"{folder} lacks its file {name}; {advice}")
     size = path.stat().st_size
     if size != record.bytes:
         raise StorageError(
-            f"{path} has {size} bytes but the manifest says {record.bytes}; it was changed or cut short, "
-            "import the data again"
+            f"{path} has {size} bytes but the manifest says {record.bytes}; it was changed or cut short, {advice}"
         )
-    if verify:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != record.sha256:
-            raise StorageError(
-                f"{path} does not match its checksum in {MANIFEST}; it was changed or damaged, import the "
-                "data again"
-            )
+    if verify and file_record(path).sha256 != record.sha256:
+        raise StorageError(
+            f"{path} does not match its checksum in {manifest}; it was changed or damaged, {advice}"
+        )
+
+
+def file_record(path: Path) -> FileRecord:
+    """Size and checksum of a file as it is."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileRecord(bytes=path.stat().st_size, sha256=digest)
 
 
 class _Hashing:

@@ -79,11 +79,14 @@ def explain(
     features: ItemFeatures,
     neighbours: Mapping[str, ItemNeighbours],
     most: int = 8,
+    history: NDArray[np.int64] | None = None,
 ) -> Explanation:
     """Why ``scorer`` gives this item to this user; at most ``most`` history items are named.
 
-    ``neighbours`` are the content lists that induced edges are made from.
+    ``neighbours`` are the content lists that induced edges are made from. ``history`` is what the user took, by default
+    what ``train`` says; somebody who was folded in is not in ``train``.
     """
+    history = train.of_user(user) if history is None else history
     users, items = torch.tensor([user], device=scorer.device), torch.tensor([item], device=scorer.device)
     told = scorer.explain_pairs(users, items)
     routing = told.routing[0].double().cpu().numpy()
@@ -91,13 +94,13 @@ def explain(
     for expert, mass in zip(scorer.experts, routing.tolist(), strict=True):
         row = grid.setdefault(expert.group, {})
         row[expert.family] = row.get(expert.family, 0.0) + mass
-    witnesses = _witnesses(scorer, user, item, train, features, neighbours, float(told.score[0]))
+    witnesses = _witnesses(scorer, user, item, history, train, features, neighbours, float(told.score[0]))
     return Explanation(
         user=user,
         item=item,
         score=float(told.score[0]),
         baseline=float(told.baseline[0]),
-        rank=_rank(scorer, user, item, train),
+        rank=_rank(scorer, user, item, history),
         routing=grid,
         groups=summed([expert.group for expert in scorer.experts], routing),
         families=summed([expert.family for expert in scorer.experts], routing),
@@ -124,8 +127,8 @@ def _active(scorer: ExplainingScorer, told: PairExplanation) -> tuple[ExpertShar
     return tuple(sorted(shares, key=lambda share: -share.weight))
 
 
-def _rank(scorer: ExplainingScorer, user: int, item: int, train: Interactions) -> int:
-    seen = Seen(train.offsets, train.items_by_id)
+def _rank(scorer: ExplainingScorer, user: int, item: int, history: NDArray[np.int64]) -> int:
+    seen = Seen.by_one(scorer.n_users, user, history)
     listed = scorer.top(np.array([user]), seen, scorer.n_items).items[0]
     place = np.flatnonzero(listed == item)
     return int(place[0]) + 1 if len(place) else 0
@@ -135,12 +138,12 @@ def _witnesses(
     scorer: ExplainingScorer,
     user: int,
     item: int,
+    history: NDArray[np.int64],
     train: Interactions,
     features: ItemFeatures,
     neighbours: Mapping[str, ItemNeighbours],
     score: float,
 ) -> list[Witness]:
-    history = train.of_user(user)
     if not len(history):
         return []
     effects = score - scorer.forgetting(user, item, history).cpu().numpy()

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 
 from alnico.contracts import ExplainingScorer, Scorer
+from alnico.data.dataset import ItemCards
+from alnico.data.ids import IdMap
 from alnico.data.neighbours import ItemNeighbours
 from alnico.data.store import is_data_folder
 from alnico.diagnostics.explain import Explanation, explain
@@ -90,11 +92,11 @@ def neighbour_lists(run: Run) -> dict[str, ItemNeighbours]:
     return lists
 
 
-def content_lists(run: Run) -> dict[str, ItemNeighbours]:
-    """The content neighbours of every modality, as many as the run's model asks for (20 otherwise); given lists first,
-    as far as they reach."""
+def content_lists(run: Run, least: int = 1) -> dict[str, ItemNeighbours]:
+    """The content neighbours of every modality, as many as the run's model asks for (20 otherwise), or ``least`` where
+    that is more; given lists first, as far as they reach."""
     model = run.spec.resolved()["model"]
-    k = int(model.get("neighbours", 20))
+    k = max(int(model.get("neighbours", 20)), least)
     lists = {}
     for name, modality in run.dataset.features.items():
         given = run.dataset.neighbours.get(name)
@@ -109,15 +111,22 @@ def content_lists(run: Run) -> dict[str, ItemNeighbours]:
 def named(run: Run, told: Explanation) -> dict[str, Any]:
     """The explanation as plain values with outside ids and titles."""
     dataset = run.dataset
+    return in_outside_ids(told, dataset.users.name(told.user), dataset.items, dataset.cards)
+
+
+def in_outside_ids(
+    told: Explanation, user: int | str | None, items: IdMap, cards: ItemCards
+) -> dict[str, Any]:
+    """The explanation as plain values with outside ids and titles; ``user`` is None for somebody without an id."""
 
     def card(item: int) -> dict[str, Any]:
         return {
-            "item_id": dataset.items.name(item),
-            **{column: dataset.cards.get(column, item) for column in ("title", "category", "image")},
+            "item_id": items.name(item),
+            **{column: cards.get(column, item) for column in ("title", "category", "image")},
         }
 
     plain = asdict(told)
-    plain["user"] = dataset.users.name(told.user)
+    plain["user"] = user
     plain["item"] = card(told.item)
     plain["witnesses"] = [{**asdict(witness), "item": card(witness.item)} for witness in told.witnesses]
     return plain

@@ -52,7 +52,7 @@ class ItemKnn(Recommender):
         del rng
         train = data.interactions
         if config.source == "behaviour":
-            lists = _co_taken(train, config.neighbours, config.shrinkage)
+            lists = co_taken(train, config.neighbours, config.shrinkage)
         else:
             lists = _content_lists(config, data)
         return cls(lists, train.offsets, train.items)
@@ -61,7 +61,8 @@ class ItemKnn(Recommender):
         return NeighbourScorer(self.lists, self.offsets, self.history)
 
 
-def _co_taken(train: Interactions, k: int, shrinkage: float) -> ItemNeighbours:
+def co_taken(train: Interactions, k: int, shrinkage: float) -> ItemNeighbours:
+    """Each item's k most similar by who took both, as ``ItemKnn`` has it."""
     taken = sparse.csr_matrix(
         (np.ones(len(train)), (train.users, train.items)), (train.n_users, train.n_items)
     )
@@ -70,7 +71,7 @@ def _co_taken(train: Interactions, k: int, shrinkage: float) -> ItemNeighbours:
     lengths = np.sqrt(train.item_degrees.astype(np.float64))
     values = together.data / (lengths[rows] * lengths[columns] + shrinkage)
     others = rows != columns
-    return _best_per_row(rows[others], columns[others], values[others], train.n_items, k)
+    return ItemNeighbours.of_edges(rows[others], columns[others], values[others], train.n_items, k)
 
 
 def _content_lists(config: ItemKnnConfig, data: TrainingData) -> ItemNeighbours:
@@ -92,30 +93,6 @@ def _content_lists(config: ItemKnnConfig, data: TrainingData) -> ItemNeighbours:
         total = total + sparse.csr_matrix(entries, shape=(n_items, n_items))
     summed = total.tocoo()
     width = config.neighbours * len(features)
-    return _best_per_row(
+    return ItemNeighbours.of_edges(
         summed.row.astype(np.int64), summed.col.astype(np.int64), summed.data, n_items, width
     )
-
-
-def _best_per_row(
-    rows: NDArray[np.int64], columns: NDArray[np.int64], values: NDArray[np.float64], n_items: int, k: int
-) -> ItemNeighbours:
-    order = np.lexsort((columns, -values, rows))
-    order = order[rank_within(rows[order]) < k]
-    rows, columns, values = rows[order], columns[order], values[order]
-    width = max(1, int(np.bincount(rows, minlength=1).max(initial=0)))
-    items = np.full((n_items, width), -1, np.int32)
-    weights = np.zeros((n_items, width), np.float32)
-    place = rank_within(rows)
-    items[rows, place] = columns
-    weights[rows, place] = values
-    return ItemNeighbours(items, weights)
-
-
-def rank_within(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Position of each entry within its run of equal values: [5, 5, 7, 7, 7] gives [0, 1, 0, 1, 2]."""
-    if not len(groups):
-        return np.zeros(0, np.int64)
-    starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
-    lengths = np.diff(np.concatenate([starts, [len(groups)]]))
-    return np.arange(len(groups)) - np.repeat(starts, lengths)

@@ -30,9 +30,15 @@ def thumbnail(path: str, folder: Path, side: int = SIDE) -> Image.Image | None:
 
 def inlined(path: str, folder: Path) -> str | None:
     """The picture as a ``data:`` address, shrunk; None where there is none that can be read; see ``thumbnail``."""
+    picture = small_jpeg(path, folder)
+    return None if picture is None else f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+
+
+def small_jpeg(path: str, folder: Path) -> bytes | None:
+    """The picture as the bytes of a JPEG file, shrunk; None where there is none that can be read; see ``thumbnail``."""
     picture = thumbnail(path, folder)
     if picture is None:
         return None
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return buffer.getvalue()

@@ -1,6 +1,7 @@
 """The finished MAGNET: tables, templates, router and head; scores, ranks and explains without any graph."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from alnico.contracts import Expert, ExplainingScorer, PairExplanation, ScorerState
 from alnico.data.features import ItemFeatures
-from alnico.errors import DataError
+from alnico.errors import DataError, UnsupportedError
 from alnico.kernels.routed_ranking import HiddenLayer, Readout, RoutedItems, routed_scores, routed_top
 from alnico.models.magnet.config import PAPER, MagnetConfig
 from alnico.models.magnet.cues import ContentReader, Reader, anchored, scaled_cue
@@ -37,6 +38,7 @@ class MagnetScorer(ExplainingScorer):
     """
 
     kind = "magnet"
+    reads_content = True
 
     def __init__(
         self,
@@ -247,6 +249,21 @@ class MagnetScorer(ExplainingScorer):
         everyone = torch.arange(len(rows), device=self.device)
         return self._with(users=altered).score_pairs(everyone, torch.full_like(rows, item))
 
+    def emphasising(self, weights: Mapping[str, float]) -> "MagnetScorer":
+        """The same with each expert's template multiplied by ``weights`` and scaled to sum to 1 again.
+
+        The router reads behaviour alone and chooses as before. An expert whose parts all weigh 0 keeps its template.
+        """
+        factors = self._factors(weights)
+        if self.router is None:
+            raise UnsupportedError(
+                "this MAGNET mixes its parts by one learned map, so none can be turned up or down; "
+                "train one with experts"
+            )
+        turned = self.templates * factors
+        total = turned.sum(1, keepdim=True)
+        return self._with(templates=torch.where(total > 0, turned / total.clamp(min=1e-12), self.templates))
+
     @cached_property
     def _mean_parts(self) -> Float[Tensor, "parts width"]:
         rows = torch.arange(self.n_items, device=self.device)
@@ -325,16 +342,22 @@ class MagnetScorer(ExplainingScorer):
         users: Side | None = None,
         items: Side | None = None,
         readers: Mapping[str, Reader] | None = None,
+        templates: Tensor | None = None,
     ) -> "MagnetScorer":
-        return MagnetScorer(
-            self.config,
-            self.names,
-            users or self.users,
-            items or self.items,
-            self.templates,
-            readers or self.readers,
-            self.parameters,
-        )
+        """This model with other users, items or templates; all that does not depend on them is shared."""
+        new = copy(self)
+        if users is not None:
+            new.users = users
+        if readers is not None:
+            new.readers = dict(readers)
+        if items is not None:
+            new.items = items
+        if templates is not None:
+            new._templates = templates
+        if items is not None or templates is not None:
+            for name in ("_routed_items", "_mean_parts"):
+                new.__dict__.pop(name, None)
+        return new
 
     # -- storing ---------------------------------------------------------------------------------------
 

@@ -1,0 +1,105 @@
+"""From a finished run to a bundle."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from alnico.contracts import Scorer
+from alnico.data.dataset import Dataset
+from alnico.data.features import ItemFeatures, Modality
+from alnico.experiment.answer import content_lists, neighbour_lists
+from alnico.experiment.folder import Run
+from alnico.graphs.content import unit_rows
+from alnico.models.item_knn import ItemKnnConfig, co_taken
+from alnico.report.pictures import small_jpeg
+from alnico.serving.bundle import BEHAVIOUR, TRAINED, Bundle
+from alnico.serving.manifest import Facts
+
+NEIGHBOURS = 50
+"""Length of the neighbour lists that a bundle keeps, at least."""
+UNTAKEN = "unseen items"
+
+Progress = Callable[[int, int], None]
+"""Told (pictures done, pictures in all)."""
+
+
+def bundle_of(
+    run: Run, *, histories: bool = True, pictures: bool = True, progress: Progress | None = None
+) -> Bundle:
+    """Everything that a finished run's model needs to answer by itself.
+
+    Without ``histories`` nobody can read from the bundle who had what; then lists may hold what a user has, and a model
+    that knows users by nothing else knows them no longer. Raises StorageError while the run is not finished, or if its
+    data have changed.
+    """
+    run.require_finished()
+    dataset, train, scorer = run.dataset, run.split.train, run.scorer()
+    lists = content_lists(run, NEIGHBOURS)
+    shrinkage = float(ItemKnnConfig().shrinkage)
+    return Bundle(
+        facts=_facts(run),
+        scorer=scorer if histories else _without_histories(scorer),
+        users=dataset.users,
+        items=dataset.items,
+        cards=dataset.cards,
+        content=_of_length_one(dataset.features),
+        neighbours={BEHAVIOUR: co_taken(train, NEIGHBOURS, shrinkage), **lists},
+        histories=train if histories else None,
+        takers=np.array(train.item_degrees),
+        standing=np.full(dataset.n_items, TRAINED, np.int8),
+        pictures=_pictures(dataset, Path(run.spec.dataset), progress)
+        if pictures
+        else (None,) * dataset.n_items,
+    )
+
+
+def _facts(run: Run) -> Facts:
+    record, result = run.record, run.result
+    card = record["card"]
+    measures: dict[str, dict[str, float | None]] = {part: dict(result[part]) for part in ("valid", "test")}
+    cold = result["slices"].get(UNTAKEN)
+    if cold and cold["targets"]:
+        measures["untaken"] = {name: value for name, value in cold.items() if "@" in name}
+    lists = neighbour_lists(run)
+    return Facts(
+        label=run.label,
+        model=run.spec.model_name,
+        title=card["title"],
+        source=card["paper"],
+        remark=card["remark"],
+        settings=run.spec.resolved(),
+        data=record["dataset"],
+        split=record["split"],
+        measures=measures,
+        trained=record["started"],
+        versions=record["versions"],
+        induced=max((own.k for own in lists.values()), default=0),
+    )
+
+
+def _without_histories(scorer: Scorer) -> Scorer:
+    """The same model without who had what, where it holds that."""
+    if not scorer.holds_histories:
+        return scorer
+    return scorer.fold_in([np.zeros(0, np.int64)] * scorer.n_users)
+
+
+def _of_length_one(features: ItemFeatures) -> ItemFeatures:
+    told: dict[str, Modality] = {}
+    for name, own in features.items():
+        vectors = unit_rows(np.asarray(own.vectors))
+        vectors[~own.present] = 0
+        vectors.flags.writeable = False
+        told[name] = Modality(vectors, own.present)
+    return ItemFeatures(features.n_items, told)
+
+
+def _pictures(dataset: Dataset, folder: Path, progress: Progress | None) -> tuple[bytes | None, ...]:
+    paths = dataset.cards.columns.get("image", ("",) * dataset.n_items)
+    found = []
+    for done, path in enumerate(paths, 1):
+        found.append(small_jpeg(path, folder))
+        if progress is not None:
+            progress(done, len(paths))
+    return tuple(found)
