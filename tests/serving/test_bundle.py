@@ -1,8 +1,5 @@
 """Bundles answer as the run does, by themselves."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 
 from alnico.experiment.answer import recommend

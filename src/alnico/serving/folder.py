@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from alnico.data.dataset import ItemCards
@@ -101,11 +102,11 @@ def _write_files(bundle: Bundle, folder: Path) -> None:
         write_tensors(folder / ENCODERS, bundle.encoders, {})
 
 
-def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     write_tensors(path, {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}, {})
 
 
-def _write_numbered(path: Path, tables: Mapping[str, Mapping[str, np.ndarray[Any, Any]]]) -> None:
+def _write_numbered(path: Path, tables: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
     """Tables of several arrays each, by name and in order; tensors are named by number, since names may be anything."""
     tensors = {
         f"{number}.{part}": torch.from_numpy(np.array(values))
@@ -166,7 +167,7 @@ def _read_files(folder: Path, manifest: Manifest) -> Bundle:
     return bundle
 
 
-def _names(names: Sequence[int | str]) -> np.ndarray[Any, Any]:
+def _names(names: Sequence[int | str]) -> NDArray[Any]:
     if not all(type(name) is int for name in names) and not all(type(name) is str for name in names):
         raise ValueError("ids are neither all integers nor all texts")
     return np.array(names, np.str_ if names and isinstance(names[0], str) else np.int64)
