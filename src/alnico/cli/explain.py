@@ -9,17 +9,34 @@ from alnico.cli.output import print_json, print_table
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="Folder of a MAGNET run.")],
-    user: Annotated[str, typer.Option("--user", help="The user's id.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a MAGNET run or bundle.")],
     item: Annotated[str, typer.Option("--item", help="The item's id.")],
+    user: Annotated[str | None, typer.Option("--user", help="The user's id.")] = None,
+    history: Annotated[
+        list[str] | None,
+        typer.Option(help="An item that somebody unknown has; repeatable. Needs a bundle."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Say why a run gives an item to a user, in the model's own arithmetic."""
+    """Say why a model gives an item to a user, in its own arithmetic."""
+    from alnico.errors import ConfigError
     from alnico.experiment.answer import explain_pair, named
     from alnico.experiment.folder import open_run
+    from alnico.serving.folder import load_bundle
+    from alnico.serving.manifest import is_bundle
 
-    opened = open_run(run)
-    told = named(opened, explain_pair(opened, user, item))
+    if (user is None) == (not history):
+        raise ConfigError(
+            "an item is explained to somebody: give --user ID, or --history ITEM once or more with a bundle"
+        )
+    if is_bundle(run):
+        bundle = load_bundle(run)
+        told = bundle.explain_for(history or [], item) if user is None else bundle.explain(user, item)
+    elif user is None:
+        raise ConfigError(f"--history needs a bundle; make one with `alnico export {run} --to FOLDER`")
+    else:
+        opened = open_run(run)
+        told = named(opened, explain_pair(opened, user, item))
     if json:
         print_json(told)
     else:
@@ -28,7 +45,9 @@ def explain(
 
 def _tell(told: dict[str, Any]) -> None:
     item = told["item"]
-    print(f"user {told['user']}, item {item['item_id']} {item['title']}".rstrip())
+    print(
+        f"user {'-' if told['user'] is None else told['user']}, item {item['item_id']} {item['title']}".rstrip()
+    )
     place = (
         f"place {told['rank']} of the items the user has not got"
         if told["rank"]

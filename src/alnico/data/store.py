@@ -1,11 +1,13 @@
 """Data sets on disk: a folder of plain files, each with its checksum, written whole or not at all."""
 
+import ctypes
 import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -27,6 +29,8 @@ from alnico.errors import DataError, StorageError
 FORMAT = "alnico data"
 VERSION = 1
 MANIFEST = "manifest.json"
+# From Linux's headers: paths relative to the working folder, and exchange instead of replace.
+_HERE, _EXCHANGE = -100, 2
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -312,9 +316,14 @@ def _says_data_folder(folder: Path) -> bool:
 
 
 def _swap(new: Path, place: Path) -> None:
-    """Move ``new`` to ``place``; what was there comes back if that fails, else it is deleted."""
+    """Move ``new`` to ``place``; what was there comes back if that fails, else it is deleted.
+
+    Where the system can exchange two folders in one step, whoever looks finds either the old one or the new one.
+    """
     if not place.exists():
         new.rename(place)
+        return
+    if _exchanged(new, place):
         return
     aside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.replaced")
     place.rename(aside)
@@ -324,6 +333,15 @@ def _swap(new: Path, place: Path) -> None:
         aside.rename(place)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step; False where the system cannot."""
+    rename = (
+        getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    )
+    paths = os.fsencode(one.resolve()), os.fsencode(other.resolve())
+    return rename is not None and rename(_HERE, paths[0], _HERE, paths[1], _EXCHANGE) == 0
 
 
 def _assemble(folder: Path, manifest: Manifest) -> Dataset:

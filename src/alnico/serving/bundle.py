@@ -55,6 +55,10 @@ STANDINGS: tuple[Basis, ...] = ("trained", "content", "like", "nothing", "untake
 TRAINED, BY_CONTENT, LIKE_OTHERS, BY_NOTHING, UNTAKEN = range(len(STANDINGS))
 
 
+REMEMBERED = 8
+"""Models with some emphasis that a bundle keeps for the next question."""
+
+
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """Everything that answers need; rows of all tables are items in the order of ``items``.
@@ -77,6 +81,9 @@ class Bundle:
     standing: NDArray[np.int8]
     pictures: tuple[bytes | None, ...]
     encoders: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    _turned_models: dict[tuple[tuple[str, float], ...], ExplainingScorer] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def n_items(self) -> int:
@@ -258,7 +265,14 @@ class Bundle:
             raise UnsupportedError(
                 f"{self.facts.model} has no parts that could be turned up or down; a bundle of magnet has"
             )
-        return self.scorer.emphasising(emphasis)
+        key = tuple(sorted(emphasis.items()))
+        found = self._turned_models.get(key)
+        if found is None:
+            found = self.scorer.emphasising(emphasis)
+            if len(self._turned_models) >= REMEMBERED:
+                self._turned_models.clear()
+            self._turned_models[key] = found
+        return found
 
     def _answer(
         self,

@@ -27,6 +27,8 @@ from alnico.models.magnet.sides import Side, under
 from alnico.models.magnet.templates import BEHAVIOUR, expert_pool, renormalised
 from alnico.ranking import Ranking, Seen, as_users, stack
 
+NEVER = -60.0
+"""What is added to the logit of an expert that is to have no say; its exponential is nothing beside 1."""
 LATER = ("cue", "cue_weight", "anchored", "induced_between", "alignment", "attraction")
 """Settings that a stored model may lack: it is from before they were there, and has their printed form."""
 
@@ -34,7 +36,8 @@ LATER = ("cue", "cue_weight", "anchored", "induced_between", "alignment", "attra
 class MagnetScorer(ExplainingScorer):
     """MAGNET after training.
 
-    ``names`` are the content modalities in order; parts are behaviour and then these. Implements: Algorithm 1.
+    ``names`` are the content modalities in order; parts are behaviour and then these. ``tilt`` is added to the router's
+    logits: zero but for ``emphasising``. Implements: Algorithm 1.
     """
 
     kind = "magnet"
@@ -49,6 +52,7 @@ class MagnetScorer(ExplainingScorer):
         templates: Float[Tensor, "experts parts"],
         readers: Mapping[str, Reader],
         parameters: Mapping[str, Tensor],
+        tilt: Float[Tensor, " experts"] | None = None,
     ) -> None:
         self.config = config
         self.names = tuple(names)
@@ -59,6 +63,7 @@ class MagnetScorer(ExplainingScorer):
         self.parameters = dict(parameters)
         self.head = self._restored_head()
         self.router = self._restored_router()
+        self.tilt = torch.zeros(len(self.experts), device=self.device) if tilt is None else tilt
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -154,10 +159,10 @@ class MagnetScorer(ExplainingScorer):
         if self.router is not None:
             routing = self.router.item_part(self.items.z)
             if self.router.second is None:
-                routing = self.router.scale * routing
+                routing = self.router.scale * routing + self.tilt
             else:
                 second, scale = self.router.second, self.router.scale
-                hidden = HiddenLayer(scale * second.weight, scale * second.bias)
+                hidden = HiddenLayer(scale * second.weight, scale * second.bias + self.tilt)
         return RoutedItems(head.item_side(mixed).contiguous(), routing, kept, readout, hidden)
 
     # -- scoring -------------------------------------------------------------------------------------
@@ -204,6 +209,7 @@ class MagnetScorer(ExplainingScorer):
             one = torch.ones_like(expert_scores)
             return one, one, expert_scores, expert_scores[:, 0]
         logits = self.router.logits(self._user_part(users) + self.router.item_part(item_parts[:, 0]))
+        logits = logits + self.tilt
         gate = sparse_gate(logits, self.config.experts_per_pair)
         return logits.softmax(1), gate, expert_scores, (gate * expert_scores).sum(1)
 
@@ -250,9 +256,10 @@ class MagnetScorer(ExplainingScorer):
         return self._with(users=altered).score_pairs(everyone, torch.full_like(rows, item))
 
     def emphasising(self, weights: Mapping[str, float]) -> "MagnetScorer":
-        """The same with each expert's template multiplied by ``weights`` and scaled to sum to 1 again.
+        """The same with ``weights`` on the parts, in two places.
 
-        The router reads behaviour alone and chooses as before. An expert whose parts all weigh 0 keeps its template.
+        Each expert's template is multiplied by them and scaled to sum to 1 again, and the router's odds of an expert by
+        what its template multiplied by them sums to: an expert on a silenced part alone is never asked.
         """
         factors = self._factors(weights)
         if self.router is None:
@@ -262,7 +269,9 @@ class MagnetScorer(ExplainingScorer):
             )
         turned = self.templates * factors
         total = turned.sum(1, keepdim=True)
-        return self._with(templates=torch.where(total > 0, turned / total.clamp(min=1e-12), self.templates))
+        new = self._with(templates=torch.where(total > 0, turned / total.clamp(min=1e-12), self.templates))
+        new.tilt = self.tilt + total[:, 0].log().clamp(min=NEVER)
+        return new
 
     @cached_property
     def _mean_parts(self) -> Float[Tensor, "parts width"]:
@@ -363,6 +372,8 @@ class MagnetScorer(ExplainingScorer):
 
     def state(self) -> ScorerState:
         tensors = {**self.users.tensors("users"), **self.items.tensors("items"), "templates": self.templates}
+        if self.tilt.any():
+            tensors["tilt"] = self.tilt
         tensors.update({f"parameters.{name}": value for name, value in self.parameters.items()})
         for number, reader in enumerate(self.readers.values()):
             tensors.update({f"readers.{number}.{name}": value for name, value in reader.tensors().items()})
@@ -387,6 +398,7 @@ class MagnetScorer(ExplainingScorer):
             tensors["templates"],
             readers,
             under(tensors, "parameters."),
+            tensors.get("tilt"),
         )
 
     def to(self, device: torch.device) -> "MagnetScorer":
