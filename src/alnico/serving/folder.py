@@ -18,7 +18,7 @@ from alnico.data.ids import IdMap
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
 from alnico.data.store import check_place, file_record, replaced_folder
-from alnico.errors import AlnicoError, StorageError
+from alnico.errors import DataError, StorageError
 from alnico.models import restore
 from alnico.serving.bundle import TRAINED, Bundle
 from alnico.serving.card import card_text
@@ -124,12 +124,16 @@ def load_bundle(folder: Path) -> Bundle:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    check_files(folder, manifest)
     try:
+        check_files(folder, manifest)
         bundle = _read_files(folder, manifest)
+    except OSError as problem:
+        raise StorageError(
+            f"{folder} cannot be read: {problem.strerror}; it may have been replaced just now, read it again"
+        ) from problem
     except (KeyError, TypeError, IndexError, AttributeError, ValueError, RuntimeError) as problem:
         raise StorageError(f"{folder} cannot be read back ({problem}); export the run again") from problem
-    except AlnicoError as problem:
+    except DataError as problem:
         raise StorageError(f"{folder} cannot be read back: {problem}") from problem
     if read_manifest(folder).fingerprint != manifest.fingerprint:
         raise StorageError(f"{folder} was replaced while it was being read; read it again")
