@@ -7,7 +7,7 @@ from typing import Any
 
 def print_json(content: Any) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=str), flush=True)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

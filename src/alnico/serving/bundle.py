@@ -359,6 +359,10 @@ class Bundle:
         """All categories, in lower case, sorted."""
         return tuple(sorted(self._by_category))
 
+    def in_category(self, category: str) -> NDArray[np.int64]:
+        """Items of a category, by inside numbers, ascending; case does not matter."""
+        return np.array(self._by_category.get(category.strip().casefold(), []), np.int64)
+
     @cached_property
     def _prices(self) -> NDArray[np.float64]:
         """Prices; not a number where there is none."""
