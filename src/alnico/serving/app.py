@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -13,7 +14,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from alnico import __version__
 from alnico.contracts import ExplainingScorer
 from alnico.data.features import ItemFeatures, Modality
 from alnico.errors import AlnicoError, ConfigError, StorageError, UnknownIdError, UnsupportedError
@@ -82,7 +82,7 @@ def make_app(shelf: Shelf, settings: ServiceSettings | None = None) -> FastAPI:
 
     app = FastAPI(
         title="alnico",
-        version=__version__,
+        version=version("alnico"),
         description="Recommendations with their reasons.",
         docs_url=None,
         redoc_url=None,

@@ -1,6 +1,7 @@
 """What stands before every request: keys, rates, sizes of bodies, and how long one may take to send them."""
 
 import asyncio
+import contextlib
 import hmac
 import json
 import time
@@ -21,12 +22,8 @@ MOST_CLIENTS = 10_000
 """Clients whose rates are remembered; those not heard of for longest are forgotten first."""
 
 
-class TooLarge(Exception):
-    """More bytes came than a body may have."""
-
-
-class TooSlow(Exception):
-    """A body was not there in time."""
+class BodyError(Exception):
+    """A body grew too large or came too slowly."""
 
 
 class Limits:
@@ -45,25 +42,20 @@ class Limits:
         if refusal is not None:
             await refuse(send, *refusal)
             return
+        body = _Body(receive, self.settings)
         started = False
 
         async def heard(message: Message) -> None:
             nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
+            # Whatever the application makes of half a body is not its answer.
+            if body.refusal is None or started:
+                started = True
+                await send(message)
 
-        try:
-            await self.app(scope, self._measured(receive), heard)
-        except TooLarge:
-            if not started:
-                await refuse(send, 413, self._too_large)
-        except TooSlow:
-            if not started:
-                await refuse(send, 408, f"the body was not there within {self.settings.seconds:g} seconds")
-
-    @property
-    def _too_large(self) -> str:
-        return f"a body may have at most {self.settings.most_bytes:,} bytes"
+        with contextlib.suppress(BodyError):
+            await self.app(scope, body.receive, heard)
+        if body.refusal is not None and not started:
+            await refuse(send, *body.refusal)
 
     def _refused(
         self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]
@@ -80,7 +72,7 @@ class Limits:
         if not length.isdigit():
             return 400, "the header Content-Length is no number"
         if int(length) > self.settings.most_bytes:
-            return 413, self._too_large
+            return too_large(self.settings)
         client = scope.get("client")
         if self.settings.per_minute and not is_open and not self._may(client[0] if client else ""):
             return 429, f"at most {self.settings.per_minute} requests a minute; wait a moment"
@@ -97,26 +89,37 @@ class Limits:
             self.buckets.popitem(last=False)
         return allowed
 
-    def _measured(self, receive: Receive) -> Receive:
-        """The same, but a body that grows too large or comes too slowly ends it."""
-        deadline, size, whole = time.monotonic() + self.settings.seconds, 0, False
 
-        async def measured() -> Message:
-            nonlocal size, whole
-            if whole:
-                return await receive()
-            try:
-                message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
-            except TimeoutError as problem:
-                raise TooSlow from problem
-            if message["type"] == "http.request":
-                size += len(message.get("body", b""))
-                whole = not message.get("more_body", False)
-                if size > self.settings.most_bytes:
-                    raise TooLarge
-            return message
+class _Body:
+    """Hands on a body as it comes until it grows too large or too late; ``refusal`` is then what there is to say."""
 
-        return measured
+    def __init__(self, receive: Receive, settings: ServiceSettings) -> None:
+        self._receive, self._settings = receive, settings
+        self._deadline = time.monotonic() + settings.seconds
+        self._size, self._whole = 0, False
+        self.refusal: tuple[int, str] | None = None
+
+    async def receive(self) -> Message:
+        """The next message of the client."""
+        if self._whole:
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, self._deadline - time.monotonic()))
+        except TimeoutError as problem:
+            self.refusal = (408, f"the body was not there within {self._settings.seconds:g} seconds")
+            raise BodyError from problem
+        if message["type"] == "http.request":
+            self._size += len(message.get("body", b""))
+            self._whole = not message.get("more_body", False)
+            if self._size > self._settings.most_bytes:
+                self.refusal = too_large(self._settings)
+                raise BodyError
+        return message
+
+
+def too_large(settings: ServiceSettings) -> tuple[int, str]:
+    """The refusal of a body."""
+    return 413, f"a body may have at most {settings.most_bytes:,} bytes"
 
 
 async def refuse(send: Send, status: int, sentence: str) -> None:

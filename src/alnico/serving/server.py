@@ -45,8 +45,8 @@ def serve(
 ) -> None:
     """Answer from the bundle in ``folder`` until SIGINT or SIGTERM; SIGHUP loads the folder again.
 
-    ``ready`` hears of the bundle when it can answer. Requests in progress are answered before the end, for at most half a minute. Raises StorageError if the folder
-    holds no sound bundle.
+    ``ready`` hears of the bundle when it can answer. Requests in progress are answered before the end, for at most half
+    a minute. Raises StorageError if the folder holds no sound bundle.
     """
     shelf = Shelf.open(folder, most_waiting=settings.most_waiting)
     place.listen(BACKLOG)
