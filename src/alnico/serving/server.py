@@ -63,6 +63,9 @@ def serve(
         lifespan="on",
     )
     server = uvicorn.Server(config)
+    # The server takes these itself, and raises them once more at its end: an end that was asked for is no failure.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     asyncio.run(_serve(server, shelf, place))
 
 

@@ -1,0 +1,156 @@
+"""A service as a process: no request is lost when it ends or loads another bundle, and bad clients leave it standing."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from alnico.serving.folder import load_bundle, save_bundle
+from exported_bundles import Exported
+
+Exports = Mapping[str, Exported]
+MAIN = "import sys; from alnico.cli.main import main; sys.exit(main())"
+PATIENCE = 60.0
+
+
+@dataclass
+class Service:
+    """A running service and where it listens."""
+
+    process: subprocess.Popen[str]
+    address: str
+    folder: Path
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.address + path, headers={"X-API-Key": "k"}, timeout=PATIENCE)
+
+    def post(self, path: str, content: object) -> httpx.Response:
+        return httpx.post(self.address + path, json=content, headers={"X-API-Key": "k"}, timeout=PATIENCE)
+
+
+@pytest.fixture
+def service(exported: Exports, tmp_path: Path) -> Iterator[Service]:
+    folder = tmp_path / "bundle"
+    shutil.copytree(exported["magnet"].folder, folder)
+    command = [sys.executable, "-c", MAIN, "serve", str(folder), "--port", "0", "--json"]
+    command += ["--api-key", "k", "--most-bytes", "1000000", "--seconds", "2"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert process.stdout is not None
+    said = ""
+    while not said.rstrip().endswith("}"):
+        line = process.stdout.readline()
+        assert line, "the service ended before it listened"
+        said += line
+    try:
+        yield Service(process, json.loads(said)["address"], folder)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_requests_in_progress_are_answered_before_the_end(service: Service) -> None:
+    user = service.get("/users?limit=1").json()["users"][0]
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(service.get, f"/users/{user}/recommendations?k=50") for _ in range(24)]
+        while not any(one.done() for one in asked):
+            time.sleep(0.005)
+        service.process.send_signal(signal.SIGTERM)
+        answered, refused = [], 0
+        for one in asked:
+            try:
+                answered.append(one.result().status_code)
+            except httpx.ConnectError:
+                # It came after the service had stopped to listen: nothing was promised.
+                refused += 1
+    assert answered
+    assert set(answered) == {200}
+    assert service.process.wait(PATIENCE) == 0
+    assert len(answered) + refused == 24
+
+
+def test_another_bundle_takes_over_without_a_failed_request(service: Service, exported: Exports) -> None:
+    stop, codes, models = threading.Event(), set(), set()
+    user = service.get("/users?limit=1").json()["users"][0]
+
+    def ask() -> None:
+        with httpx.Client(base_url=service.address, headers={"X-API-Key": "k"}, timeout=PATIENCE) as client:
+            while not stop.is_set():
+                codes.add(client.get(f"/users/{user}/history").status_code)
+                models.add(client.get("/health").json()["model"])
+
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    save_bundle(load_bundle(exported["bpr_mf"].folder), service.folder, force=True)
+    service.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + PATIENCE
+    while "bpr_mf" not in models and time.monotonic() < deadline:
+        time.sleep(0.05)
+    # What cannot be read leaves in place what was.
+    (service.folder / "scorer.safetensors").write_bytes(b"broken")
+    assert service.post("/reload", {}).status_code == 409
+    stop.set()
+    for thread in asking:
+        thread.join()
+    assert codes == {200}
+    assert models == {"magnet", "bpr_mf"}
+    assert service.get("/health").json()["model"] == "bpr_mf"
+
+
+def test_large_slow_and_broken_clients_leave_it_standing(service: Service) -> None:
+    host, port = service.address.removeprefix("http://").split(":")
+    idle = [socket.create_connection((host, int(port))) for _ in range(200)]
+    for one in idle:
+        one.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    assert service.get("/health").status_code == 200
+    # 50 MB are refused by their length, before they are read.
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as large:
+        large.sendall(
+            b"POST /recommendations HTTP/1.1\r\nHost: x\r\nX-API-Key: k\r\nContent-Length: 50000000\r\n\r\n"
+        )
+        assert large.recv(100).startswith(b"HTTP/1.1 413")
+    # A body that never comes is given up after --seconds.
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as slow:
+        slow.sendall(
+            b"POST /recommendations HTTP/1.1\r\nHost: x\r\nX-API-Key: k\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 40\r\n\r\n{"
+        )
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as noise:
+        noise.sendall(b"\x16\x03\x01\x00\xff\xfe no HTTP at all\r\n\r\n")
+        assert noise.recv(100).startswith(b"HTTP/1.1 400")
+    assert service.get("/health").status_code == 200
+    for one in idle:
+        one.close()
+
+
+def test_a_taken_port_and_a_folder_without_a_bundle_are_said_in_one_sentence(
+    service: Service, tmp_path: Path
+) -> None:
+    port = service.address.rpartition(":")[2]
+    for arguments, told in (
+        ([str(service.folder), "--port", port], f"cannot listen on 127.0.0.1 port {port}"),
+        ([str(tmp_path / "nothing")], "is no bundle"),
+        ([str(service.folder), "--seconds", "0"], "--seconds must be above 0"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", MAIN, "serve", *arguments], capture_output=True, text=True
+        )
+        assert done.returncode == 2
+        assert told in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
