@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from importlib.resources import files as files_of
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -97,6 +98,7 @@ def make_app(shelf: Shelf, settings: ServiceSettings | None = None) -> FastAPI:
     _add_items(app)
     _add_reasons(app)
     _add_upkeep(app)
+    _add_page(app)
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(Counting, counters=desk.counters)
     return app
@@ -294,7 +296,7 @@ def _add_items(app: FastAPI) -> None:
         number = bundle.items.number(item)
         return wire.ItemDetail(
             **wire.card_entry(bundle, number).model_dump(),
-            columns=bundle.card(item),
+            columns={name: text for name, text in bundle.card(item).items() if name != "image"},
             takers=int(bundle.takers[number]),
             sources=list(bundle.sources),
         )
@@ -341,7 +343,7 @@ def _add_reasons(app: FastAPI) -> None:
         """
         bundle = desk.shelf.bundle
         who, what = _two_ids(request, user, item)
-        return await desk.ask(lambda: bundle.explain(who, what))
+        return _without_paths(await desk.ask(lambda: bundle.explain(who, what)))
 
     @app.post("/explanations")
     async def anonymous_explanation(desk: At, question: wire.Question) -> wire.Explained:
@@ -349,7 +351,16 @@ def _add_reasons(app: FastAPI) -> None:
         bundle = desk.shelf.bundle
         _check_length(question.history, desk.settings)
         emphasis = question.emphasis or None
-        return await desk.ask(lambda: bundle.explain_for(question.history, question.item, emphasis=emphasis))
+        return _without_paths(
+            await desk.ask(lambda: bundle.explain_for(question.history, question.item, emphasis=emphasis))
+        )
+
+
+def _without_paths(told: wire.Explained) -> wire.Explained:
+    """An explanation without the places of pictures on the machine that the model was trained on."""
+    for card in (told["item"], *(one["item"] for one in told["witnesses"])):
+        card.pop("image", None)
+    return told
 
 
 def _two_ids(request: Request, user: str, item: str) -> tuple[str, str]:
@@ -416,3 +427,35 @@ def _add_upkeep(app: FastAPI) -> None:
         await desk.shelf.reload()
         desk.counters.reloads.inc()
         return await health(desk)
+
+
+PAGE = {
+    "index.html": "text/html; charset=utf-8",
+    "style.css": "text/css; charset=utf-8",
+    "main.js": "text/javascript; charset=utf-8",
+    "parts.js": "text/javascript; charset=utf-8",
+    "why.js": "text/javascript; charset=utf-8",
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def _add_page(app: FastAPI) -> None:
+    files = {name: files_of("alnico.serving").joinpath("page", name).read_bytes() for name in PAGE}
+    headers = {
+        "content-security-policy": POLICY,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+    }
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return Response(files["index.html"], media_type=PAGE["index.html"], headers=headers)
+
+    @app.get("/page/{name}", include_in_schema=False)
+    async def piece(name: str) -> Response:
+        if name not in files:
+            raise HTTPException(404, "the page has no such file")
+        return Response(files[name], media_type=PAGE[name], headers=headers)
