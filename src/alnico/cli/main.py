@@ -55,6 +55,7 @@ VERBS = {
     "export": Verb(
         "alnico.cli.export:export", "Make a bundle of a run: a model that answers without its data."
     ),
+    "add-items": Verb("alnico.cli.add_items:add_items", "Take new items into a bundle, by their content."),
     "report": Verb("alnico.cli.report:report", "Write one self-contained page about runs."),
     "results": Verb("alnico.cli.results:results", "Write the tables of docs/results/ again from the runs."),
 }

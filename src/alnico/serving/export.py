@@ -13,6 +13,7 @@ from alnico.experiment.folder import Run
 from alnico.graphs.content import unit_rows
 from alnico.models.item_knn import ItemKnnConfig, co_taken
 from alnico.report.pictures import small_jpeg
+from alnico.serving.arrivals import fitted_encoders
 from alnico.serving.bundle import BEHAVIOUR, TRAINED, Bundle
 from alnico.serving.manifest import Facts
 
@@ -36,9 +37,10 @@ def bundle_of(
     run.require_finished()
     dataset, train, scorer = run.dataset, run.split.train, run.scorer()
     lists = content_lists(run, NEIGHBOURS)
+    notes, encoders = fitted_encoders(dataset)
     shrinkage = float(ItemKnnConfig().shrinkage)
     return Bundle(
-        facts=_facts(run),
+        facts=_facts(run).model_copy(update={"encoders": notes}),
         scorer=scorer if histories else _without_histories(scorer),
         users=dataset.users,
         items=dataset.items,
@@ -51,6 +53,7 @@ def bundle_of(
         pictures=_pictures(dataset, Path(run.spec.dataset), progress)
         if pictures
         else (None,) * dataset.n_items,
+        encoders=encoders,
     )
 
 
