@@ -7,10 +7,9 @@ import numpy as np
 
 from alnico.contracts import Scorer
 from alnico.data.dataset import Dataset
-from alnico.data.features import ItemFeatures, Modality
 from alnico.experiment.answer import content_lists, neighbour_lists
 from alnico.experiment.folder import Run
-from alnico.graphs.content import unit_rows
+from alnico.graphs.content import of_length_one
 from alnico.models.item_knn import ItemKnnConfig, co_taken
 from alnico.report.pictures import small_jpeg
 from alnico.serving.arrivals import fitted_encoders
@@ -45,7 +44,7 @@ def bundle_of(
         users=dataset.users,
         items=dataset.items,
         cards=dataset.cards,
-        content=_of_length_one(dataset.features),
+        content=of_length_one(dataset.features),
         neighbours={BEHAVIOUR: co_taken(train, NEIGHBOURS, shrinkage), **lists},
         histories=train if histories else None,
         takers=np.array(train.item_degrees),
@@ -86,16 +85,6 @@ def _without_histories(scorer: Scorer) -> Scorer:
     if not scorer.holds_histories:
         return scorer
     return scorer.fold_in([np.zeros(0, np.int64)] * scorer.n_users)
-
-
-def _of_length_one(features: ItemFeatures) -> ItemFeatures:
-    told: dict[str, Modality] = {}
-    for name, own in features.items():
-        vectors = unit_rows(np.asarray(own.vectors))
-        vectors[~own.present] = 0
-        vectors.flags.writeable = False
-        told[name] = Modality(vectors, own.present)
-    return ItemFeatures(features.n_items, told)
 
 
 def _pictures(dataset: Dataset, folder: Path, progress: Progress | None) -> tuple[bytes | None, ...]:
