@@ -153,13 +153,17 @@ def _with_rows(old: ItemNeighbours, known: Modality, new: Modality) -> ItemNeigh
     names = np.arange(n_known + n_new, dtype=np.int32)
     below = _best(np.broadcast_to(names, cosines.shape), cosines, k)
     # A known item's list gains whatever newcomer is nearer than its last; fillers stand behind everything.
-    arriving = np.concatenate([np.where(old.items < 0, -np.inf, old.weights), cosines[:, :n_known].T], axis=1)
-    arriving[~known.present, k:] = -np.inf
-    candidates = np.concatenate([old.items, np.broadcast_to(names[n_known:], (n_known, n_new))], axis=1)
-    above = _best(candidates, arriving, k)
-    return ItemNeighbours(
-        np.concatenate([above[0], below[0]]), np.concatenate([above[1], below[1]]), old.recall
+    weights = np.where(old.items < 0, -np.inf, old.weights)
+    arriving = cosines[:, :n_known].T
+    gains = np.flatnonzero(known.present & (arriving.max(axis=1, initial=-np.inf) > weights.min(axis=1)))
+    items, values = np.array(old.items), np.array(old.weights)
+    candidates = np.broadcast_to(names[n_known:], (len(gains), n_new))
+    items[gains], values[gains] = _best(
+        np.concatenate([items[gains], candidates], axis=1),
+        np.concatenate([weights[gains], arriving[gains]], axis=1),
+        k,
     )
+    return ItemNeighbours(np.concatenate([items, below[0]]), np.concatenate([values, below[1]]), old.recall)
 
 
 def _best(
