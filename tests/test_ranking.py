@@ -83,3 +83,9 @@ def test_users_become_a_tensor_of_their_own():
     tensor = as_users(users, torch.device("cpu"))
     users[0] = 9
     assert tensor.tolist() == [1, 2]
+
+
+def test_one_users_mask_is_sorted_and_nobody_elses():
+    seen = Seen.by_one(3, 1, ints(4, 0, 4))
+    assert seen.offsets.tolist() == [0, 0, 2, 2]
+    assert seen.items.tolist() == [0, 4]

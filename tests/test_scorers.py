@@ -5,10 +5,11 @@ import pytest
 import torch
 
 import worlds
+from alnico.contracts import Likeness
 from alnico.errors import UnsupportedError
 from alnico.models.item_knn import ItemKnn
 from alnico.ranking import Seen
-from alnico.scorers import DotScorer, NeighbourScorer, PopularityScorer, frozen_dot
+from alnico.scorers import DotScorer, NeighbourScorer, PopularityScorer, frozen_dot, resembled
 
 CPU = torch.device("cpu")
 N_USERS, N_ITEMS = 7, 9
@@ -187,3 +188,50 @@ def test_folding_in_a_known_history_gives_that_users_scores():
 def test_neighbour_lists_cannot_rank_items_that_nobody_took():
     with pytest.raises(UnsupportedError, match="cannot rank items that nobody has"):
         neighbours().with_items(worlds.features(1))
+
+
+def test_new_items_of_a_dot_point_as_those_they_resemble():
+    scorer = DotScorer(
+        torch.tensor([[1.0, 0.0]]),
+        torch.tensor([[3.0, 0.0], [0.0, 1.0], [5.0, 5.0]]),
+        torch.tensor([0.1, 0.3, -1.0]),
+    )
+    near = Likeness(np.array([[0, 1], [2, 0]]), np.array([[3, 1], [0, 0]], np.float32))
+    more = scorer.with_items_like(near)
+    # Three quarters of [3, 0] and a quarter of [0, 1]; the mean length is 3/4 * 3 + 1/4 * 1 = 2.5.
+    direction = torch.tensor([2.25, 0.25]) / torch.tensor([2.25, 0.25]).norm()
+    torch.testing.assert_close(more.items[3], 2.5 * direction)
+    assert more.bias[3].item() == pytest.approx(0.75 * 0.1 + 0.25 * 0.3)
+    # Like nothing: no direction, and the lowest bias that any item has.
+    assert more.items[4].tolist() == [0, 0]
+    assert more.bias[4].item() == -1.0
+    assert torch.equal(more.items[:3], scorer.items)
+
+
+def test_new_items_of_neighbour_lists_stand_where_those_stand_that_they_resemble():
+    lists = worlds.neighbour_lists([[(1, 0.5), (2, 0.25)], [(2, 1.0)], []], 2)
+    scorer = NeighbourScorer(lists, np.array([0, 1, 2, 3]), np.array([0, 1, 2]))
+    more = scorer.with_items_like(Likeness(np.array([[1, 2]]), np.array([[0.3, 0.1]], np.float32)))
+    # Item 0 lists item 1 with .5 and item 2 with .25: the new one is three quarters the one, a quarter the other.
+    assert everyone(more)[:, 3].tolist() == pytest.approx([0.75 * 0.5 + 0.25 * 0.25, 0.25 * 1.0, 0])
+    assert torch.equal(everyone(more)[:, :3], everyone(scorer))
+    # Who has the new one is led where its likes lead: item 1 lists item 2 with 1, item 2 nothing.
+    own = more.fold_in([np.array([3])])
+    assert everyone(own)[0].tolist() == pytest.approx([0, 0, 0.75, 0])
+
+
+def test_the_most_alike_are_found_by_all_that_a_new_item_has():
+    known = worlds.features(
+        3, image=worlds.modality(np.eye(3)), text=worlds.modality(np.eye(3)[:, ::-1], absent=[2])
+    )
+    new = worlds.features(
+        2,
+        image=worlds.modality([[0.8, 0.6, 0], [0, 0, 0]], absent=[1]),
+        text=worlds.modality([[0, 1, 0], [0, -1, 0]]),
+    )
+    near = resembled(known, new, np.array([0, 1, 2]), 2)
+    # Image: .8 and .6; text: 1 with item 1. The mean over both: .4 for item 0, .8 for item 1.
+    assert near.items[0].tolist() == [1, 0]
+    assert near.weights[0].tolist() == pytest.approx([0.8, 0.4])
+    assert near.weights[1].tolist() == [0, 0]
+    assert resembled(known, new, np.array([2, 0]), 5).items[0].tolist() == [0, 2]

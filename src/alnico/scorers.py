@@ -222,3 +222,24 @@ def frozen_dot(users: Tensor, items: Tensor, bias: Tensor | None = None) -> DotS
     return DotScorer(
         users.detach().clone(), items.detach().clone(), None if bias is None else bias.detach().clone()
     )
+
+
+RESEMBLED = 5
+"""Known items that a new one is placed by, where a model reads no content itself."""
+
+
+def resembled(
+    known: ItemFeatures, new: ItemFeatures, among: NDArray[np.int64], k: int = RESEMBLED
+) -> Likeness:
+    """The k items ``among`` the known that each new one is most like, ties to the smaller number.
+
+    Likeness is the mean of the positive cosines over the modalities that the new item has; the vectors are of length
+    one and those of absent items zero.
+    """
+    alike = np.zeros((new.n_items, len(among)), np.float32)
+    for name, own in new.items():
+        alike += np.maximum(own.vectors @ known[name].vectors[among].T, 0)
+    counts = sum((own.present.astype(np.float32) for own in new.values()), np.zeros(new.n_items, np.float32))
+    alike /= np.maximum(counts, 1)[:, None]
+    best = np.argsort(-alike, axis=1, kind="stable")[:, :k]
+    return Likeness(among[best], np.take_along_axis(alike, best, axis=1))

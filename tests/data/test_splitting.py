@@ -15,6 +15,7 @@ from alnico.data.splitting import (
     RULES,
     ByTime,
     ByTimePerUser,
+    ColdItems,
     Given,
     LeaveOneOut,
     PerUser,
@@ -154,6 +155,20 @@ def test_leave_one_out_without_times_depends_on_the_seed() -> None:
     assert len(tested) > 1
 
 
+def test_cold_items_leave_training_whole() -> None:
+    # Ten items that somebody has and two that nobody has; two of the ten are drawn, one for each part.
+    data = dataset([0, 1, 2] * 10, [item for item in range(10) for _ in range(3)])
+    events = data.interactions
+    parts = assign_parts(data, ColdItems())
+    for item in range(10):
+        assert len(set(parts[events.items == item].tolist())) == 1
+    assert sorted(np.bincount(parts).tolist()) == [3, 3, 24]
+    made = split(data, ColdItems())
+    assert made.facts["cold_valid_interactions"] == made.facts["cold_test_interactions"] == 3
+    assert (made.train.item_degrees == 0).sum() == 2
+    assert len({split(data, ColdItems(seed=seed)).fingerprint for seed in range(8)}) > 1
+
+
 def test_time_rule_cuts_at_two_moments() -> None:
     # Times 0..9; a tenth is one interaction: t=9 is test, t=8 validation, whoever they belong to.
     data = dataset([0, 1] * 5, list(range(10)), times=[float(t) for t in range(10)])
@@ -261,7 +276,7 @@ def test_recipe_is_read_from_plain_settings() -> None:
     ("settings", "message"),
     [
         ({"rule": "pre_user"}, "no split rule 'pre_user'; did you mean 'per_user'"),
-        ({}, "no split rule 'None'; known: given, leave_one_out"),
+        ({}, "no split rule 'None'; known: cold_items, given, leave_one_out"),
         ({"rule": "random", "sed": 3}, "rule 'random' has no setting 'sed'; did you mean 'seed'"),
         ({"rule": "random", "test": 1.5}, "rule 'random': test: Input should be less than 1"),
         ({"rule": "random", "seed": -1}, "rule 'random': seed: Input should be greater than or equal to 0"),

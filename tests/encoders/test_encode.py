@@ -65,7 +65,7 @@ def test_note_says_how_the_vectors_were_made(folder: Path) -> None:
 
 def test_title_counts_twice(folder: Path) -> None:
     items = pl.DataFrame({"item": ["a"], "title": ["Tent"], "description": ["Good"], "category": ["Camp"]})
-    assert module._texts(items) == ["Tent\nTent\nGood\nCamp"]
+    assert module.words_of(items) == ["Tent\nTent\nGood\nCamp"]
 
 
 def test_second_call_changes_nothing(folder: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from alnico.data.features import ItemFeatures, Modality
 from alnico.errors import DataError, UnknownIdError
 from alnico.graphs.content import nearest_neighbours
+from alnico.scorers import RESEMBLED
 from alnico.serving.bundle import Bundle
 from alnico.serving.folder import load_bundle, save_bundle
 from alnico.serving.newcomers import Newcomers, add_items
@@ -97,7 +98,7 @@ def test_an_item_like_others_is_scored_like_them(exported: Everything) -> None:
         np.maximum(own.vectors @ own.vectors[twin], 0) for own in one.bundle.content.values()
     ) / len(one.bundle.content)
     cosines[one.bundle.takers == 0] = 0
-    best = np.argsort(-cosines, kind="stable")[:20]
+    best = np.argsort(-cosines, kind="stable")[:RESEMBLED]
     weights = cosines[best] / cosines[best].sum()
     rows = scorer.items.numpy()[best]
     mean = (rows * weights[:, None]).sum(0)

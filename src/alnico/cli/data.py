@@ -149,7 +149,7 @@ def check_data(
 def split_data(
     data: Data,
     rule: Annotated[
-        str, typer.Option(help="given, per_user, random, leave_one_out, time or time_per_user.")
+        str, typer.Option(help="given, per_user, random, leave_one_out, time, time_per_user or cold_items.")
     ] = "given",
     seed: Annotated[int | None, typer.Option(help="For rules that draw by chance (default 0).")] = None,
     valid: Annotated[float | None, typer.Option(help="Share of validation interactions.")] = None,

@@ -49,6 +49,9 @@ VERBS = {
         "alnico.cli.verify:verify", "Evaluate a finished run again and compare with what it stored."
     ),
     "evaluate": Verb("alnico.cli.evaluate:evaluate", "Show the measures of a run: overall and by group."),
+    "stress": Verb(
+        "alnico.cli.stress:stress", "Measure new items, new users, warm starts and failing content."
+    ),
     "compare": Verb("alnico.cli.compare:compare", "Compare two runs user by user, with tests and intervals."),
     "recommend": Verb("alnico.cli.recommend:recommend", "List the best items for a user."),
     "explain": Verb("alnico.cli.explain:explain", "Say why a run recommends an item to a user."),
@@ -56,6 +59,7 @@ VERBS = {
         "alnico.cli.export:export", "Make a bundle of a run: a model that answers without its data."
     ),
     "serve": Verb("alnico.cli.serve:serve", "Answer over HTTP from a bundle."),
+    "add-items": Verb("alnico.cli.add_items:add_items", "Take new items into a bundle, by their content."),
     "report": Verb("alnico.cli.report:report", "Write one self-contained page about runs."),
     "results": Verb("alnico.cli.results:results", "Write the tables of docs/results/ again from the runs."),
 }

@@ -27,7 +27,14 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed; wins over the settings file.")] = None,
     label: Annotated[str | None, typer.Option(help="Name of the run in tables.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this stopped run.")] = None,
-    warm_start: Annotated[Path | None, typer.Option(help="Start from this run's weights.")] = None,
+    warm_start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            "--warm-start",
+            help="Start from this run's weights, yesterday's for today's data; users and items are matched by id.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train one model as the settings say and test it once at the end.

@@ -90,8 +90,21 @@ class ByTimePerUser(Shares):
     rule: Literal["time_per_user"] = "time_per_user"
 
 
+class ColdItems(Recipe):
+    """Some items leave training altogether, with all their interactions: half of them to validation, half to test.
+
+    What is asked is how items are ranked that nobody has; the other items stay in training whole. Items are drawn among
+    those that somebody has; where their number is odd, test has one more.
+    """
+
+    rule: Literal["cold_items"] = "cold_items"
+    share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the items held out."""
+    seed: int = Field(default=0, ge=0)
+
+
 SplitRecipe = Annotated[
-    Given | PerUser | Random | LeaveOneOut | ByTime | ByTimePerUser, Field(discriminator="rule")
+    Given | PerUser | Random | LeaveOneOut | ByTime | ByTimePerUser | ColdItems, Field(discriminator="rule")
 ]
 _RECIPE: TypeAdapter[SplitRecipe] = TypeAdapter(SplitRecipe)
 RULES: Mapping[str, type[Recipe]] = {
@@ -101,6 +114,7 @@ RULES: Mapping[str, type[Recipe]] = {
     "leave_one_out": LeaveOneOut,
     "time": ByTime,
     "time_per_user": ByTimePerUser,
+    "cold_items": ColdItems,
 }
 
 
@@ -174,6 +188,8 @@ def assign_parts(dataset: Dataset, recipe: SplitRecipe) -> NDArray[np.int8]:
         case ByTimePerUser():
             _times(events, recipe.rule)
             return _by_time_per_user(events, recipe)
+        case ColdItems():
+            return _cold_items(events, recipe)
 
 
 def _times(events: Interactions, rule: str) -> NDArray[np.float64]:
@@ -260,6 +276,16 @@ def _by_time_per_user(events: Interactions, recipe: ByTimePerUser) -> NDArray[np
     test = np.where(enough, np.minimum(np.maximum(_share_of(recipe.test, n), 1), n - valid - 1), 0)
     after = _from_the_end(events.users, n, np.arange(len(events)))
     return _by_rank(after, valid[events.users], test[events.users])
+
+
+def _cold_items(events: Interactions, recipe: ColdItems) -> NDArray[np.int8]:
+    taken = np.flatnonzero(events.item_degrees > 0)
+    drawn = rng(recipe.seed, "split").permutation(taken)[: round(recipe.share * len(taken))]
+    part_of = np.full(events.n_items, TRAIN, np.int8)
+    part_of[drawn[: len(drawn) // 2]] = VALID
+    part_of[drawn[len(drawn) // 2 :]] = TEST
+    parts: NDArray[np.int8] = part_of[events.items]
+    return parts
 
 
 def _share_of(share: float, n: NDArray[np.int64]) -> NDArray[np.int64]:

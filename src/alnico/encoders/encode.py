@@ -67,6 +67,12 @@ class EncodeReport(BaseModel, frozen=True):
     notices: tuple[str, ...]
 
 
+def fingerprint_of(encoder: str, version: int, settings: Mapping[str, Any]) -> str:
+    """A hash of an encoder and its settings: equal for vectors that may be compared."""
+    told = json.dumps([encoder, version, dict(settings)], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
 class _Job:
     """One modality to encode: what identifies the result, and how to get it."""
@@ -79,9 +85,8 @@ class _Job:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the encoder and its settings: equal for vectors that may be compared."""
-        told = json.dumps([self.encoder, self.version, dict(self.settings)], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        """See ``fingerprint_of``."""
+        return fingerprint_of(self.encoder, self.version, self.settings)
 
 
 def encode_folder(
@@ -111,7 +116,7 @@ def encode_folder(
     if table is None:
         raise DataError(f"{folder} has no item table; expected items.csv, items.tsv or items.parquet")
     items = read_items(table, {})
-    paths, texts = _paths(items), _texts(items)
+    paths, texts = picture_paths(items), words_of(items)
     notices = _check_content(table, items, paths, texts, image, text)
     reports = []
     if image != NONE and any(path is not None for path in paths):
@@ -127,13 +132,13 @@ def _check_choice(modality: str, choice: str, encoder: str) -> None:
         raise ConfigError(f"there is no {modality} encoder {choice!r}{nearest(choice, choices)}")
 
 
-def _paths(items: pl.DataFrame) -> list[Path | None]:
+def picture_paths(items: pl.DataFrame) -> list[Path | None]:
     """Where each item's picture lies; None for an empty cell and for an address on a network."""
     named = items["image"].to_list() if "image" in items.columns else [""] * items.height
     return [Path(text) if text.strip() and "://" not in text else None for text in named]
 
 
-def _texts(items: pl.DataFrame) -> list[str]:
+def words_of(items: pl.DataFrame) -> list[str]:
     """The words of each item, fields one after the other; empty where it has none."""
     fields = [items[field].to_list() for field in TEXT_FIELDS if field in items.columns]
     return (

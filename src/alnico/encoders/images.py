@@ -30,7 +30,8 @@ LAYOUT_WIDTH = _LAYOUT_CELLS**2 * 3
 IMAGE_WIDTH = COLOUR_WIDTH + EDGE_WIDTH + LAYOUT_WIDTH
 """Numbers per picture: colour histogram, edge directions, coarse layout."""
 
-_BLOCKS = ((COLOUR_WIDTH, 1.0), (EDGE_WIDTH, 0.7), (LAYOUT_WIDTH, 0.5))
+BLOCKS = ((COLOUR_WIDTH, 1.0), (EDGE_WIDTH, 0.7), (LAYOUT_WIDTH, 0.5))
+"""Width and weight of each block of a description."""
 
 IMAGE_SETTINGS = {
     "side": SIDE,
@@ -40,7 +41,7 @@ IMAGE_SETTINGS = {
     "edge_cells": _EDGE_CELLS,
     "angles": _ANGLES,
     "layout_cells": _LAYOUT_CELLS,
-    "block_weights": [weight for _, weight in _BLOCKS],
+    "block_weights": [weight for _, weight in BLOCKS],
 }
 """All that the vectors depend on besides the pictures."""
 
@@ -177,6 +178,10 @@ def _counted(which: NDArray[np.int64], weight: Floats, cells: int, bins: int) ->
     return counts.reshape(n, cells**2, bins) / (SIDE / cells) ** 2
 
 
+LEAST_SIZE = 1e-6
+"""Blocks whose rows are no longer than this on average say nothing."""
+
+
 def _comparable(descriptions: NDArray[np.float32], present: NDArray[np.bool_]) -> Modality:
     """Descriptions centred over the present rows, blocks brought to equal weight, rows to length 1.
 
@@ -185,14 +190,20 @@ def _comparable(descriptions: NDArray[np.float32], present: NDArray[np.bool_]) -
     vectors = np.zeros_like(descriptions)
     if present.any():
         blocks, start = [], 0
-        for width, weight in _BLOCKS:
-            blocks.append(weight * _balanced(descriptions[present, start : start + width]))
+        for width, weight in BLOCKS:
+            blocks.append(weight * balanced(descriptions[present, start : start + width]))
             start += width
         vectors[present] = unit_rows(np.concatenate(blocks, axis=1))
     return Modality(vectors, present & vectors.any(axis=1))
 
 
-def _balanced(block: Floats) -> Floats:
+def balanced(block: Floats) -> Floats:
+    """The rows centred and divided by their root mean square length; zero where they hardly differ."""
     centred = centred_rows(block)
-    size = np.sqrt((centred.astype(np.float64) ** 2).sum(axis=1).mean())
-    return centred / size if size > 1e-6 else np.zeros_like(block)
+    size = root_mean_square(centred)
+    return centred / size if size > LEAST_SIZE else np.zeros_like(block)
+
+
+def root_mean_square(rows: Floats) -> float:
+    """The root mean square length of rows."""
+    return float(np.sqrt((rows.astype(np.float64) ** 2).sum(axis=1).mean()))

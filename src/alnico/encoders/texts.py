@@ -32,7 +32,7 @@ def encode_texts(texts: Sequence[str]) -> Modality:
     are centred and have length 1, so that unrelated texts have a cosine near 0.
     Source: Deerwester et al., Indexing by Latent Semantic Analysis, JASIS 41(6), 1990.
     """
-    counts = _counts(texts)
+    counts = word_counts(texts)
     present = np.diff(counts.indptr) > 0
     n_present = int(present.sum())
     width = max(1, min(TEXT_WIDTH, n_present))
@@ -41,11 +41,12 @@ def encode_texts(texts: Sequence[str]) -> Modality:
         used = counts[present][:, np.unique(counts.indices)]
         weighed = TfidfTransformer(sublinear_tf=True).fit_transform(used)
         width = min(width, weighed.shape[1])
-        vectors[present, :width] = unit_rows(centred_rows(_reduced(weighed, width)))
+        vectors[present, :width] = unit_rows(centred_rows(reduced(weighed, width)))
     return Modality(vectors, present & vectors.any(axis=1))
 
 
-def _counts(texts: Sequence[str]) -> csr_matrix:
+def word_counts(texts: Sequence[str]) -> csr_matrix:
+    """How often each bucket of words occurs in each text, [texts, buckets]."""
     if not texts:
         return csr_matrix((0, _BUCKETS))
     counter = HashingVectorizer(
@@ -54,7 +55,8 @@ def _counts(texts: Sequence[str]) -> csr_matrix:
     return counter.transform(texts).tocsr()
 
 
-def _reduced(weighed: csr_matrix, width: int) -> Floats:
+def reduced(weighed: csr_matrix, width: int) -> Floats:
+    """The rows in ``width`` numbers: left singular vectors times singular values."""
     if weighed.shape[1] <= width:
         whole: Floats = weighed.toarray()
         return whole

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alnico.data.features import Modality
+from alnico.data.features import ItemFeatures, Modality
 from alnico.data.neighbours import ItemNeighbours
 from alnico.errors import DataError
 from alnico.graphs.approximate import nearest_by_faiss
@@ -32,6 +32,17 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: NDArray[np.float32] = (vectors / np.maximum(norms, 1e-12)).astype(np.float32, copy=False)
     return unit
+
+
+def of_length_one(features: ItemFeatures) -> ItemFeatures:
+    """The same features with vectors scaled to length one; absent ones are zero, and a vector of zeros is absent."""
+    told: dict[str, Modality] = {}
+    for name, own in features.items():
+        present = own.present & np.asarray(own.vectors.any(axis=1))
+        vectors = unit_rows(np.where(present[:, None], own.vectors, np.float32(0)))
+        vectors.flags.writeable = False
+        told[name] = Modality(vectors, present)
+    return ItemFeatures(features.n_items, told)
 
 
 def distinct_rows(table: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -7,12 +7,13 @@ import numpy as np
 
 from alnico.contracts import Scorer
 from alnico.data.dataset import Dataset
-from alnico.data.features import ItemFeatures, Modality
+from alnico.diagnostics.dynamics import trace_of
 from alnico.experiment.answer import content_lists, neighbour_lists
 from alnico.experiment.folder import Run
-from alnico.graphs.content import unit_rows
+from alnico.graphs.content import of_length_one
 from alnico.models.item_knn import ItemKnnConfig, co_taken
 from alnico.report.pictures import small_jpeg
+from alnico.serving.arrivals import fitted_encoders
 from alnico.serving.bundle import BEHAVIOUR, TRAINED, Bundle
 from alnico.serving.manifest import Facts
 
@@ -36,14 +37,15 @@ def bundle_of(
     run.require_finished()
     dataset, train, scorer = run.dataset, run.split.train, run.scorer()
     lists = content_lists(run, NEIGHBOURS)
+    notes, encoders = fitted_encoders(dataset)
     shrinkage = float(ItemKnnConfig().shrinkage)
     return Bundle(
-        facts=_facts(run),
+        facts=_facts(run).model_copy(update={"encoders": notes}),
         scorer=scorer if histories else _without_histories(scorer),
         users=dataset.users,
         items=dataset.items,
         cards=dataset.cards,
-        content=_of_length_one(dataset.features),
+        content=of_length_one(dataset.features),
         neighbours={BEHAVIOUR: co_taken(train, NEIGHBOURS, shrinkage), **lists},
         histories=train if histories else None,
         takers=np.array(train.item_degrees),
@@ -51,6 +53,7 @@ def bundle_of(
         pictures=_pictures(dataset, Path(run.spec.dataset), progress)
         if pictures
         else (None,) * dataset.n_items,
+        encoders=encoders,
     )
 
 
@@ -75,7 +78,22 @@ def _facts(run: Run) -> Facts:
         trained=record["started"],
         versions=record["versions"],
         induced=max((own.k for own in lists.values()), default=0),
+        course=_course(run),
     )
+
+
+def _course(run: Run) -> dict[str, list[float]]:
+    """The routing over the epochs of the training; none where nothing was routed."""
+    trace = trace_of(run.steps)
+    if trace is None:
+        return {}
+    epochs, entropy = trace.by_epoch("entropy")
+    stages = {int(row["epoch"]): float(row["stage"] or 1) for row in run.history if "stage" in row}
+    return {
+        "epochs": [float(epoch) for epoch in epochs],
+        "entropy": entropy.tolist(),
+        "stage": [stages.get(int(epoch), 1.0) for epoch in epochs],
+    }
 
 
 def _without_histories(scorer: Scorer) -> Scorer:
@@ -83,16 +101,6 @@ def _without_histories(scorer: Scorer) -> Scorer:
     if not scorer.holds_histories:
         return scorer
     return scorer.fold_in([np.zeros(0, np.int64)] * scorer.n_users)
-
-
-def _of_length_one(features: ItemFeatures) -> ItemFeatures:
-    told: dict[str, Modality] = {}
-    for name, own in features.items():
-        vectors = unit_rows(np.asarray(own.vectors))
-        vectors[~own.present] = 0
-        vectors.flags.writeable = False
-        told[name] = Modality(vectors, own.present)
-    return ItemFeatures(features.n_items, told)
 
 
 def _pictures(dataset: Dataset, folder: Path, progress: Progress | None) -> tuple[bytes | None, ...]:

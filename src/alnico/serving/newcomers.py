@@ -6,17 +6,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from alnico.contracts import Likeness, Scorer
+from alnico.contracts import Scorer
 from alnico.data.dataset import ItemCards
 from alnico.data.features import ItemFeatures, Modality
 from alnico.data.ids import IdMap
 from alnico.data.neighbours import ItemNeighbours
 from alnico.errors import DataError, UnsupportedError, nearest
-from alnico.graphs.content import unit_rows
+from alnico.graphs.content import of_length_one
+from alnico.scorers import resembled
 from alnico.serving.bundle import BEHAVIOUR, BY_CONTENT, BY_NOTHING, LIKE_OTHERS, TRAINED, UNTAKEN, Bundle
-
-RESEMBLED = 20
-"""Known items that a new one is placed by, where the model reads no content itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +39,9 @@ def add_items(bundle: Bundle, new: Newcomers) -> Bundle:
     Raises DataError if an id is known already or a vector is not what the bundle's own are.
     """
     ids = _ids(bundle, new)
-    content = _content(bundle, new)
-    scorer, standing = _placed(bundle, _in_order(bundle, new), content)
+    raw = _in_order(bundle, new)
+    content = of_length_one(raw)
+    scorer, standing = _placed(bundle, raw, content)
     told = np.any([own.present for own in content.values()], axis=0) if content else np.zeros(len(ids), bool)
     return replace(
         bundle,
@@ -100,39 +99,16 @@ def _in_order(bundle: Bundle, new: Newcomers) -> ItemFeatures:
     return ItemFeatures(n_new, told)
 
 
-def _content(bundle: Bundle, new: Newcomers) -> ItemFeatures:
-    """The same scaled to length one, as the bundle keeps its own; a vector of zeros is absent."""
-    told = {}
-    for name, own in _in_order(bundle, new).items():
-        present = own.present & own.vectors.any(axis=1)
-        told[name] = Modality(unit_rows(np.where(present[:, None], own.vectors, np.float32(0))), present)
-    return ItemFeatures(new.content.n_items, told)
-
-
 def _placed(bundle: Bundle, raw: ItemFeatures, content: ItemFeatures) -> tuple[Scorer, int]:
     """The model with the new items, and what their place rests on."""
     scorer = bundle.scorer
     if scorer.reads_content:
         return scorer.with_items(raw), BY_CONTENT
     try:
-        return scorer.with_items_like(_resembled(bundle, content)), LIKE_OTHERS
+        known = np.flatnonzero((bundle.standing == TRAINED) & (bundle.takers > 0))
+        return scorer.with_items_like(resembled(bundle.content, content, known)), LIKE_OTHERS
     except UnsupportedError:
         return scorer.with_items(raw), UNTAKEN
-
-
-def _resembled(bundle: Bundle, content: ItemFeatures) -> Likeness:
-    """The taken items that each new one is most like: the mean of its positive cosines over its modalities."""
-    known = np.flatnonzero((bundle.standing == TRAINED) & (bundle.takers > 0))
-    n_new, k = content.n_items, min(RESEMBLED, len(known))
-    alike, counts = np.zeros((n_new, len(known)), np.float32), np.zeros(n_new, np.float32)
-    for name, own in content.items():
-        theirs = bundle.content[name]
-        cosines = own.vectors @ theirs.vectors[known].T
-        alike += np.maximum(cosines, 0)
-        counts += own.present
-    alike /= np.maximum(counts, 1)[:, None]
-    best = np.argsort(-alike, axis=1, kind="stable")[:, :k]
-    return Likeness(known[best], np.take_along_axis(alike, best, axis=1))
 
 
 def _joined(old: ItemFeatures, new: ItemFeatures) -> ItemFeatures:
@@ -177,13 +153,17 @@ def _with_rows(old: ItemNeighbours, known: Modality, new: Modality) -> ItemNeigh
     names = np.arange(n_known + n_new, dtype=np.int32)
     below = _best(np.broadcast_to(names, cosines.shape), cosines, k)
     # A known item's list gains whatever newcomer is nearer than its last; fillers stand behind everything.
-    arriving = np.concatenate([np.where(old.items < 0, -np.inf, old.weights), cosines[:, :n_known].T], axis=1)
-    arriving[~known.present, k:] = -np.inf
-    candidates = np.concatenate([old.items, np.broadcast_to(names[n_known:], (n_known, n_new))], axis=1)
-    above = _best(candidates, arriving, k)
-    return ItemNeighbours(
-        np.concatenate([above[0], below[0]]), np.concatenate([above[1], below[1]]), old.recall
+    weights = np.where(old.items < 0, -np.inf, old.weights)
+    arriving = cosines[:, :n_known].T
+    gains = np.flatnonzero(known.present & (arriving.max(axis=1, initial=-np.inf) > weights.min(axis=1)))
+    items, values = np.array(old.items), np.array(old.weights)
+    candidates = np.broadcast_to(names[n_known:], (len(gains), n_new))
+    items[gains], values[gains] = _best(
+        np.concatenate([items[gains], candidates], axis=1),
+        np.concatenate([weights[gains], arriving[gains]], axis=1),
+        k,
     )
+    return ItemNeighbours(np.concatenate([items, below[0]]), np.concatenate([values, below[1]]), old.recall)
 
 
 def _best(

@@ -48,5 +48,6 @@ def routing_health(bundle: Bundle) -> RoutingHealth:
         reliance=dict(zip(scorer.parts, shares.tolist(), strict=True)),
         effective=float(np.exp(entropy)),
         pairs=len(drawn),
+        course=bundle.facts.course,
         notes=[] if len(experts) > 1 else ["there is one expert: nothing is routed"],
     )

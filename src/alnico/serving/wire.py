@@ -175,6 +175,8 @@ class RoutingHealth(BaseModel):
     reliance: dict[str, float]
     effective: float
     pairs: int
+    course: dict[str, list[float]]
+    """By epoch of the training the entropy of the mean routing and the stage; empty where the bundle has none."""
     notes: list[str]
 
 

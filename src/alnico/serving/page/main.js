@@ -198,7 +198,7 @@ async function routing() {
     el("div", { class: "halves" },
       el("div", {}, bars("Load of each expert", told.experts)),
       el("div", {}, bars("By anchor", told.groups), bars("By kind", told.families), bars("What scores are made of", told.reliance))),
-    told.course && told.course.epochs.length > 1 ? course(told.course) : el("p", { class: "muted" }, "The bundle holds no course of training."));
+    told.course.epochs?.length > 1 ? course(told.course) : el("p", { class: "muted" }, "The bundle holds no course of training."));
 }
 
 function course(told) {
