@@ -1,7 +1,9 @@
 """The service gives the bundle's answers, and one sentence for whatever it cannot answer."""
 
 import asyncio
+import base64
 import json
+import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -103,14 +105,21 @@ def test_a_list_is_as_long_as_the_service_allows(magnet: Bundle) -> None:
     assert len(told["items"]) == 6
 
 
+def over_the_wire(told: dict[str, Any]) -> Any:
+    """The same as JSON, without the places of pictures on the machine of the training."""
+    for card in (told["item"], *(one["item"] for one in told["witnesses"])):
+        assert card.pop("image", None) is not None
+    return json.loads(json.dumps(told))
+
+
 def test_explanations_are_the_bundles_own(magnet: Bundle) -> None:
     user = magnet.users.names.tolist()[2]
     item = magnet.recommend(user, 1).items[0].item
     told = get(magnet, f"/explanations/{user}/{quote(str(item), safe='')}").json()
-    assert told == json.loads(json.dumps(magnet.explain(user, item)))
+    assert told == over_the_wire(magnet.explain(user, item))
     history = [str(name) for name in magnet.history(user)]
     told = post(magnet, "/explanations", {"history": history, "item": str(item)}).json()
-    assert told == json.loads(json.dumps(magnet.explain_for(history, item)))
+    assert told == over_the_wire(magnet.explain_for(history, item))
 
 
 def test_ids_with_any_letters_find_their_way(magnet: Bundle) -> None:
@@ -166,6 +175,39 @@ def test_new_item_is_listed_at_once(magnet: Bundle) -> None:
     wrong = post(magnet, "/items", {"items": [{"id": "9000002", "vectors": {"image": [1.0]}}]})
     assert wrong.status_code == 422
     assert "those of the bundle" in sentence(wrong)
+
+
+def test_new_item_is_encoded_from_its_picture_and_words(magnet: Bundle) -> None:
+    """The picture of a known item, sent as a file, lands beside that item."""
+    place = next(item for item, picture in enumerate(magnet.pictures) if picture is not None)
+    picture = base64.b64encode(magnet.pictures[place] or b"").decode()
+    card = {"title": magnet.cards.get("title", place)}
+
+    async def do(client: httpx.AsyncClient, shelf: Shelf) -> tuple[Any, Any]:
+        added = await client.post("/items", json={"items": [{"id": "new", "picture": picture, "card": card}]})
+        return added.json(), (await client.get("/items/new/similar?by=image&k=3")).json()
+
+    if not magnet.facts.encoders:
+        pytest.skip("the vectors of this bundle were not made by its own encoders")
+    added, listed = talk(magnet, do)
+    assert added["added"] == ["new"]
+    assert magnet.items.name(place) in [one["item"] for one in listed["items"]]
+    broken = {"items": [{"id": "x", "picture": "AAAA", "card": card}]}
+    assert "no image that can be read" in sentence(post(magnet, "/items", broken))
+    assert "base64" in sentence(post(magnet, "/items", {"items": [{"id": "x", "picture": "?"}]}))
+
+
+def test_page_has_all_its_files_and_fetches_nothing_else(magnet: Bundle) -> None:
+    page = get(magnet, "/", api_key="secret")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    files = re.findall(r'(?:src|href)="(page/[^"]+)"', page.text)
+    assert {"page/main.js", "page/style.css"} <= set(files)
+    for name in [*files, "page/parts.js", "page/why.js"]:
+        piece = get(magnet, f"/{name}", api_key="secret")
+        assert piece.status_code == 200
+        assert "http://" not in piece.text
+        assert "https://" not in piece.text
+    assert get(magnet, "/page/nothing.js").status_code == 404
 
 
 def test_routing_on_the_whole_is_a_distribution(exported: Exports) -> None:

@@ -1,4 +1,4 @@
-"""A service as a process: no request is lost when it ends or loads another bundle, and bad clients leave it standing."""
+"""A service as a process: it loses no request when it ends or reloads, and bad clients leave it standing."""
 
 import json
 import os

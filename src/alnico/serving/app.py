@@ -9,14 +9,12 @@ from importlib.resources import files as files_of
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
-import numpy as np
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from alnico.contracts import ExplainingScorer
-from alnico.data.features import ItemFeatures, Modality
 from alnico.errors import AlnicoError, ConfigError, StorageError, UnknownIdError, UnsupportedError
 from alnico.serving import wire
 from alnico.serving.answers import Answer, Filters
@@ -24,7 +22,8 @@ from alnico.serving.bundle import BLENDED, Bundle
 from alnico.serving.counters import Counters, Counting
 from alnico.serving.diversity import POOL, diversified, mutual_likeness
 from alnico.serving.limits import Limits
-from alnico.serving.newcomers import Newcomers, add_items
+from alnico.serving.newcomers import add_items
+from alnico.serving.posted import newcomers_of
 from alnico.serving.routing import routing_health
 from alnico.serving.search import found_items
 from alnico.serving.settings import ServiceSettings
@@ -304,34 +303,15 @@ def _add_items(app: FastAPI) -> None:
     @app.post("/items", status_code=201)
     async def add(desk: At, new: wire.NewItems) -> wire.Added:
         """Take in items that came after training, by their content alone. They stay until the bundle is loaded anew."""
-        bundle = await desk.shelf.change(lambda now: add_items(now, _newcomers(now, new)))
+        bundle = await desk.shelf.change(lambda now: add_items(now, newcomers_of(now, new.items)))
         notes = ["added items are kept until the bundle is loaded anew"]
-        bare = [one.id for one in new.items if not one.vectors]
+        first = bundle.n_items - len(new.items)
+        bare = [
+            one.id for place, one in enumerate(new.items, start=first) if bundle.basis_of(place) == "nothing"
+        ]
         if bare:
             notes.append(f"without content, and so listed nowhere: {', '.join(bare)}")
         return wire.Added(added=[one.id for one in new.items], items=bundle.n_items, notes=notes)
-
-
-def _newcomers(bundle: Bundle, new: wire.NewItems) -> Newcomers:
-    n, told = len(new.items), {}
-    for name in dict.fromkeys(name for one in new.items for name in one.vectors):
-        width = (
-            bundle.content[name].width if name in bundle.content else len(new.items[0].vectors.get(name, []))
-        )
-        rows = np.zeros((n, width), np.float32)
-        present = np.zeros(n, np.bool_)
-        for row, one in enumerate(new.items):
-            vector = one.vectors.get(name)
-            if vector is None:
-                continue
-            if len(vector) != width:
-                raise ConfigError(
-                    f"item {one.id!r}: its {name!r} vector has {len(vector)} numbers, those of the bundle {width}"
-                )
-            rows[row], present[row] = vector, True
-        told[name] = Modality(rows, present)
-    columns = {name: [one.card.get(name, "") for one in new.items] for name in bundle.cards.columns}
-    return Newcomers([one.id for one in new.items], ItemFeatures(n, told), columns)
 
 
 def _add_reasons(app: FastAPI) -> None:

@@ -41,9 +41,9 @@ class Facts(BaseModel, frozen=True, extra="forbid"):
     """Where a bundle's model comes from: what its card tells in words.
 
     ``settings`` is the run's whole record of settings, ``measures`` its means by part of the split, ``data`` and
-    ``split`` what the run says of them. ``induced`` counts the content neighbours that induced edges were made from. ``course``
-    has, epoch by epoch, the ``entropy`` of the mean routing in training and the ``stage``; empty for a model that does
-    not route.
+    ``split`` what the run says of them. ``induced`` counts the content neighbours that induced edges were made from.
+    ``course`` has, epoch by epoch, the ``entropy`` of the mean routing in training and the ``stage``; empty for a model
+    that does not route.
     """
 
     label: str

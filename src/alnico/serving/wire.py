@@ -115,11 +115,15 @@ class Question(BaseModel, extra="forbid"):
 
 
 class NewItem(BaseModel, extra="forbid"):
-    """An item that came after training: an id of its own, vectors by modality from the bundle's encoder, its card."""
+    """An item that came after training: an id of its own, vectors by modality from the bundle's encoder, its card.
+
+    Without a vector a picture (a file in base64) and the card's words are encoded, where the bundle holds the encoder.
+    """
 
     id: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
     vectors: dict[str, list[float]] = Field({}, max_length=32)
     card: dict[str, str] = Field({}, max_length=32)
+    picture: str | None = None
 
 
 class NewItems(BaseModel, extra="forbid"):
