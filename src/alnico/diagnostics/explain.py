@@ -127,7 +127,7 @@ def _active(scorer: ExplainingScorer, told: PairExplanation) -> tuple[ExpertShar
 
 
 def _rank(scorer: ExplainingScorer, user: int, item: int, history: NDArray[np.int64]) -> int:
-    """Place among the items that are not in the history, 0 for one that is; ties go to the smaller number, as in lists."""
+    """Place among the items outside the history, 0 for one inside; ties go to the smaller number, as in lists."""
     if item in history:
         return 0
     scores = scorer.scores(torch.tensor([user], device=scorer.device))[0].cpu().numpy()
