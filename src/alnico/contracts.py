@@ -166,8 +166,16 @@ class Scorer(ABC):
     def fold_in(self, histories: Sequence[NDArray[np.int64]]) -> "Scorer":
         """A scorer for users that were never trained: user j has the items ``histories[j]``."""
 
-    def with_items(self, features: ItemFeatures) -> "Scorer":
-        """A scorer that also ranks new items, appended after the known ones in the order of ``features``."""
+    @property
+    def reads_neighbours(self) -> int:
+        """How many known items that each new one is like ``with_items`` wants to be told; 0 where it uses none."""
+        return 0
+
+    def with_items(self, features: ItemFeatures, near: Likeness | None = None) -> "Scorer":
+        """A scorer that also ranks new items, appended after the known ones in the order of ``features``.
+
+        ``near`` are known items that the new ones are like; see ``reads_neighbours``.
+        """
         raise UnsupportedError(
             f"{type(self).__name__} knows items only by who took them and cannot rank items that nobody has; "
             "train again with them, or use a model that reads content (magnet)"

@@ -118,8 +118,9 @@ class PopularityScorer(Scorer):
     def fold_in(self, histories: Sequence[NDArray[np.int64]]) -> "PopularityScorer":
         return PopularityScorer(self.counts, len(histories))
 
-    def with_items(self, features: ItemFeatures) -> "PopularityScorer":
+    def with_items(self, features: ItemFeatures, near: Likeness | None = None) -> "PopularityScorer":
         """New items are as popular as an item that nobody took."""
+        del near
         fresh = torch.zeros(features.n_items, device=self.device)
         return PopularityScorer(torch.cat([self.counts, fresh]), self._n_users)
 

@@ -12,7 +12,6 @@ from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
 from alnico.diagnostics.routing import reliance_shares, summed
-from alnico.ranking import Seen
 
 
 @dataclass(frozen=True)
@@ -128,10 +127,13 @@ def _active(scorer: ExplainingScorer, told: PairExplanation) -> tuple[ExpertShar
 
 
 def _rank(scorer: ExplainingScorer, user: int, item: int, history: NDArray[np.int64]) -> int:
-    seen = Seen.by_one(scorer.n_users, user, history)
-    listed = scorer.top(np.array([user]), seen, scorer.n_items).items[0]
-    place = np.flatnonzero(listed == item)
-    return int(place[0]) + 1 if len(place) else 0
+    """Place among the items outside the history, 0 for one inside; ties go to the smaller number, as in lists."""
+    if item in history:
+        return 0
+    scores = scorer.scores(torch.tensor([user], device=scorer.device))[0].cpu().numpy()
+    before = (scores > scores[item]) | ((scores == scores[item]) & (np.arange(len(scores)) < item))
+    before[history] = False
+    return int(before.sum()) + 1
 
 
 def _witnesses(

@@ -181,10 +181,15 @@ class _ColdTrial:
 
     def of(self, name: str, scorer: Scorer, took: Mapping[str, Any]) -> list[Row]:
         """Every way in which a trained model can take the new items in."""
-        if scorer.reads_content:
-            return [self.row(f"{name}, new items by its own reading", scorer.with_items(self.new), took)]
         unit, theirs = of_length_one(self.known.dataset.features), of_length_one(self.new)
         taken = np.flatnonzero(self.known.train.item_degrees > 0)
+        if scorer.reads_content:
+            near = (
+                resembled(unit, theirs, taken, scorer.reads_neighbours) if scorer.reads_neighbours else None
+            )
+            return [
+                self.row(f"{name}, new items by its own reading", scorer.with_items(self.new, near), took)
+            ]
         rows = [
             self.row(
                 f"{name}, new items like those they resemble",

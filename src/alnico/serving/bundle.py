@@ -15,7 +15,8 @@ How a service uses it::
 
 A bundle never changes, so threads may share it and a new one may take its place between two requests. Unknown ids raise
 UnknownIdError, what a model cannot do UnsupportedError, senseless settings ConfigError; all are AlnicoErrors whose text
-can be shown. ``manifest`` tells what it is, ``warm_up`` compiles and packs what the first request would wait for.
+can be shown. ``facts`` tell what it is, ``warm_up`` compiles and packs what the first request would wait for: call it
+before a bundle takes another's place. Time grows with k, so a service sets a limit to it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -102,10 +102,12 @@ def _in_order(bundle: Bundle, new: Newcomers) -> ItemFeatures:
 def _placed(bundle: Bundle, raw: ItemFeatures, content: ItemFeatures) -> tuple[Scorer, int]:
     """The model with the new items, and what their place rests on."""
     scorer = bundle.scorer
+    known = np.flatnonzero((bundle.standing == TRAINED) & (bundle.takers > 0))
     if scorer.reads_content:
-        return scorer.with_items(raw), BY_CONTENT
+        k = min(scorer.reads_neighbours, bundle.facts.induced)
+        near = resembled(bundle.content, content, known, k) if k else None
+        return scorer.with_items(raw, near), BY_CONTENT
     try:
-        known = np.flatnonzero((bundle.standing == TRAINED) & (bundle.takers > 0))
         return scorer.with_items_like(resembled(bundle.content, content, known)), LIKE_OTHERS
     except UnsupportedError:
         return scorer.with_items(raw), UNTAKEN

@@ -9,6 +9,7 @@ import torch
 
 import plain
 import worlds
+from alnico.contracts import Likeness
 from alnico.errors import DataError
 from alnico.graphs.content import nearest_neighbours
 from alnico.models.magnet.config import MagnetConfig
@@ -262,6 +263,20 @@ def test_a_new_item_is_scored_as_a_known_one_of_the_same_content_that_nobody_too
     table, before = everyone(more), everyone(scorer)
     torch.testing.assert_close(table[:, :15], before, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(table[:, 15:], before[:, [14, 13]], rtol=1e-4, atol=1e-5)
+
+
+def test_a_new_item_stands_half_way_to_those_it_is_like_where_edges_are_induced():
+    scorer, _, data = finished()
+    near = Likeness(np.array([[3, 5], [0, 0]]), np.array([[0.6, 0.2], [0, 0]], np.float32))
+    more = scorer.with_items(data.features.rows(np.array([2, 4])), near)
+    z = scorer.items.z
+    torch.testing.assert_close(more.items.z[15], (0.75 * z[3] + 0.25 * z[5]) / 2)
+    assert more.items.z[16].abs().sum() == 0
+    assert more.items.present[15:, 0].tolist() == [1, 0]
+    single, _, _ = finished({**plain.WHOLE, "views": "single"})
+    assert (single.reads_neighbours, scorer.reads_neighbours) == (0, scorer.config.neighbours)
+    alone = single.with_items(data.features.rows(np.array([2, 4])), near)
+    assert alone.items.present[15:, 0].tolist() == [0, 0]
 
 
 @EVERY

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alnico.contracts import Expert, ExplainingScorer, PairExplanation, ScorerState
+from alnico.contracts import Expert, ExplainingScorer, Likeness, PairExplanation, ScorerState
 from alnico.data.features import ItemFeatures
 from alnico.errors import DataError, UnsupportedError
 from alnico.kernels.routed_ranking import HiddenLayer, Readout, RoutedItems, routed_scores, routed_top
@@ -313,16 +313,24 @@ class MagnetScorer(ExplainingScorer):
             return 0.0
         return float((vectors[rows].sum(0).pow(2).sum() - n) / (n * (n - 1)))
 
-    def with_items(self, features: ItemFeatures) -> "MagnetScorer":
-        """New items speak by their content alone; their behaviour part is absent.
+    @property
+    def reads_neighbours(self) -> int:
+        """As many as induced edges are made from; none where there is one view."""
+        return self.config.neighbours if self.config.views == "dual" else 0
 
-        ``features`` needs this model's modalities; a modality that a new item lacks is absent.
+    def with_items(self, features: ItemFeatures, near: Likeness | None = None) -> "MagnetScorer":
+        """New items speak by their content; their behaviour part is absent unless they are like known items.
+
+        ``features`` needs this model's modalities; a modality that a new item lacks is absent. In training an item that
+        nobody has stands, in the view with induced edges, where those stand whose users would be led to it, and
+        nowhere in the other view: so z is half the weighted mean of the z of the items that it is like. Departs: A68.
         """
         for name in self.names:
             if name not in features:
                 raise DataError(f"new items need modality {name!r}; found {', '.join(features) or 'none'}")
         n_new = features.n_items
-        cues, present, readers = [], [torch.zeros(n_new)], {}
+        z, reached = self._induced(n_new, near)
+        cues, present, readers = [], [reached.cpu()], {}
         for name in self.names:
             reader, modality = self.readers[name], features[name]
             if modality.width != reader.width:
@@ -339,12 +347,22 @@ class MagnetScorer(ExplainingScorer):
             weights = torch.cat([weights, weights.new_ones((n_new, len(self.names)))])
         items = replace(
             self.items,
-            z=torch.cat([self.items.z, torch.zeros((n_new, self.config.width), device=self.device)]),
+            z=torch.cat([self.items.z, z]),
             cues=torch.cat([self.items.cues, torch.stack(cues, dim=1)]),
             present=torch.cat([self.items.present, torch.stack(present, dim=1).to(self.device)]),
             weights=weights,
         )
         return self._with(items=items, readers=readers)
+
+    def _induced(
+        self, n_new: int, near: Likeness | None
+    ) -> tuple[Float[Tensor, "new width"], Float[Tensor, " new"]]:
+        """Identities of new items from those that they are like, and whether they are like any."""
+        if near is None or not self.reads_neighbours:
+            return torch.zeros((n_new, self.config.width), device=self.device), torch.zeros(n_new)
+        shares = torch.from_numpy(near.shares()).to(self.device)
+        known = self.items.z[torch.from_numpy(near.items).to(self.device)]
+        return (known * shares[:, :, None]).sum(1) / 2, (shares.sum(1) > 0).float()
 
     def _with(
         self,
