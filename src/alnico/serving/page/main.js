@@ -97,12 +97,13 @@ async function choose(user) {
 }
 
 function slider(label, value, most, change) {
-  const told = el("output", {}, value.toFixed(1));
-  const made = el("input", { type: "range", min: 0, max: most, step: 0.1, value, oninput: (event) => {
+  const name = `slider-${label.replaceAll(/\W/g, "-")}`;
+  const told = el("output", { for: name }, value.toFixed(1));
+  const made = el("input", { type: "range", id: name, min: 0, max: most, step: 0.1, value, oninput: (event) => {
     told.textContent = Number(event.target.value).toFixed(1);
     change(Number(event.target.value));
   } });
-  return el("label", {}, `${label} `, told, made);
+  return el("div", {}, el("label", { class: "inline", for: name }, label), told, made);
 }
 
 async function home() {

@@ -1,0 +1,115 @@
+"""Requests per second and waiting times of a served MAGNET, over loopback, from another process."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from alnico.data.store import save_dataset
+from benchmarks.timing import Row
+from benchmarks.worlds import ROOT, dataset_of_baby
+
+CONNECTIONS = (1, 8, 64)
+SECONDS = 6.0
+MAIN = "from alnico.cli.main import main; raise SystemExit(main())"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What came of some seconds of asking: requests per second, and waiting times in seconds."""
+
+    rate: float
+    waits: np.ndarray[tuple[int], np.dtype[np.float64]]
+
+    def percentile(self, share: float) -> float:
+        """The time within which this share of the requests was answered."""
+        return float(np.quantile(self.waits, share))
+
+
+def serving() -> list[Row]:
+    """Lists of ten for users in turn, on a catalogue of Baby's size, by connections that ask one thing at a time."""
+    with tempfile.TemporaryDirectory() as folder:
+        data, run, bundle = (Path(folder) / name for name in ("data", "run", "bundle"))
+        dataset = dataset_of_baby()
+        save_dataset(dataset, data)
+        settings = str(ROOT / "experiments" / "baby" / "magnet.toml")
+        # One epoch: how long an answer takes does not depend on how good it is.
+        _alnico("train", settings, "--set", f"dataset={data}", "--set", "training.epochs=1", "--to", str(run))
+        _alnico("export", str(run), "--to", str(bundle))
+        users = [str(name) for name in dataset.users.names[:2000].tolist()]
+        with _served(bundle) as (host, port):
+            asyncio.run(_asked(host, port, users, 8, 2.0))
+            loads = {n: asyncio.run(_asked(host, port, users, n, SECONDS)) for n in CONNECTIONS}
+    size = f"{len(dataset.users):,} users x {len(dataset.items):,} items"
+    return [_row(f"GET recommendations, k = 10, {size}, {n} connections", n, load) for n, load in loads.items()]
+
+
+def _row(name: str, connections: int, load: Load) -> Row:
+    p50, p95, p99 = (load.percentile(share) for share in (0.5, 0.95, 0.99))
+    note = f"{load.rate:.0f} requests/s; p50 {1e3 * p50:.1f}, p95 {1e3 * p95:.1f}, p99 {1e3 * p99:.1f} ms"
+    if connections != 8:
+        return Row(name, p50, {}, note=note)
+    reached = p99 < 0.05 and load.rate >= 150
+    return Row(name, p50, {}, "150 requests/s, p99 under 50 ms", reached, note)
+
+
+def _alnico(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-c", MAIN, *arguments], cwd=ROOT, check=True, capture_output=True)
+
+
+@contextmanager
+def _served(bundle: Path) -> Iterator[tuple[str, int]]:
+    command = [sys.executable, "-c", MAIN, "serve", str(bundle), "--port", "0", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ})
+    assert process.stdout is not None
+    said = ""
+    try:
+        while not said.rstrip().endswith("}"):
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError("the service ended before it listened")
+            said += line
+        host, port = json.loads(said)["address"].removeprefix("http://").split(":")
+        yield host, int(port)
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+async def _asked(host: str, port: int, users: list[str], connections: int, seconds: float) -> Load:
+    waits: list[float] = []
+    began = time.perf_counter()
+    asking = [
+        _connection(host, port, users[n::connections], began + seconds, waits) for n in range(connections)
+    ]
+    await asyncio.gather(*asking)
+    return Load(len(waits) / (time.perf_counter() - began), np.array(waits))
+
+
+async def _connection(host: str, port: int, users: list[str], until: float, waits: list[float]) -> None:
+    reader, writer = await asyncio.open_connection(host, port)
+    number = 0
+    while (sent := time.perf_counter()) < until:
+        path = f"/users/{users[number % len(users)]}/recommendations?k=10"
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"the service answered {head.splitlines()[0].decode()}")
+        length = next(
+            int(line.split(b":")[1]) for line in head.splitlines() if line.lower().startswith(b"content-length")
+        )
+        await reader.readexactly(length)
+        waits.append(time.perf_counter() - sent)
+        number += 1
+    writer.close()
+    await writer.wait_closed()
