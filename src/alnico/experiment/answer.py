@@ -75,15 +75,13 @@ def neighbour_lists(run: Run) -> dict[str, ItemNeighbours]:
         return {}
     lists = content_lists(run)
     if model.get("evidence") and lists:
-        data = Path(run.spec.dataset)
-        cache = GraphCache(data / "cache") if is_data_folder(data) else None
         question = (
             run.split.train,
             run.dataset.features,
             lists,
             model["induced"],
             model["visibility"],
-            cache,
+            _cache(run),
         )
         if not content_evidence(*question).weight:
             return {}
@@ -93,17 +91,23 @@ def neighbour_lists(run: Run) -> dict[str, ItemNeighbours]:
 def content_lists(run: Run) -> dict[str, ItemNeighbours]:
     """The content neighbours of every modality, as many as the run's model asks for (20 otherwise); given lists first,
     as far as they reach."""
-    model = run.spec.resolved()["model"]
+    model, cache = run.spec.resolved()["model"], _cache(run)
     k = int(model.get("neighbours", 20))
     lists = {}
     for name, modality in run.dataset.features.items():
         given = run.dataset.neighbours.get(name)
         lists[name] = (
-            nearest_neighbours(modality, k, search=model.get("neighbour_search", "exact"))
+            nearest_neighbours(modality, k, cache, search=model.get("neighbour_search", "exact"))
             if given is None
             else given.first(min(k, given.k))
         )
     return lists
+
+
+def _cache(run: Run) -> GraphCache:
+    """Where what is made of the run's data stays, if that is a data folder."""
+    data = Path(run.spec.dataset)
+    return GraphCache(data / "cache" if is_data_folder(data) else None)
 
 
 def named(run: Run, told: Explanation) -> dict[str, Any]:
