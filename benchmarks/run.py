@@ -14,7 +14,7 @@ import numba
 import torch
 
 import alnico
-from benchmarks import building, field, kernels, ranking, training
+from benchmarks import building, field, forecasts, kernels, ranking, serving, training
 from benchmarks.picture import draw_growth
 from benchmarks.timing import Machine, Row, measure_machine, printed
 from benchmarks.worlds import World, baby
@@ -46,6 +46,9 @@ def _sections(world: World, machine: Machine, folder: Path | None) -> dict[str, 
         "neighbours": building.neighbours,
         "induced": building.induced,
         "growth": growth,
+        "serving": serving.serving,
+        "forecasts": forecasts.forecasts,
+        "compiling": lambda: forecasts.compiling(world),
     }
 
 

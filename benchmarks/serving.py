@@ -50,7 +50,9 @@ def serving() -> list[Row]:
             asyncio.run(_asked(host, port, users, 8, 2.0))
             loads = {n: asyncio.run(_asked(host, port, users, n, SECONDS)) for n in CONNECTIONS}
     size = f"{len(dataset.users):,} users x {len(dataset.items):,} items"
-    return [_row(f"GET recommendations, k = 10, {size}, {n} connections", n, load) for n, load in loads.items()]
+    return [
+        _row(f"GET recommendations, k = 10, {size}, {n} connections", n, load) for n, load in loads.items()
+    ]
 
 
 def _row(name: str, connections: int, load: Load) -> Row:
@@ -106,7 +108,9 @@ async def _connection(host: str, port: int, users: list[str], until: float, wait
         if not head.startswith(b"HTTP/1.1 200"):
             raise RuntimeError(f"the service answered {head.splitlines()[0].decode()}")
         length = next(
-            int(line.split(b":")[1]) for line in head.splitlines() if line.lower().startswith(b"content-length")
+            int(line.split(b":")[1])
+            for line in head.splitlines()
+            if line.lower().startswith(b"content-length")
         )
         await reader.readexactly(length)
         waits.append(time.perf_counter() - sent)

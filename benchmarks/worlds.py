@@ -38,17 +38,24 @@ class World:
         return replace(self, data=TrainingData(self.train, features, {}, GraphCache()))
 
 
-def dataset_of_baby() -> Dataset:
-    """Amazon Baby with 128-d image and text vectors, from ``amazon-baby`` in ``ALNICO_REAL_DATA`` or ../shared/data.
-
-    Where it is not, a random set of its size, split at random.
-    """
+def given_folder(name: str) -> Path | None:
+    """The folder of a real data set, in ``ALNICO_REAL_DATA`` or ../shared/data; None where it is not."""
     places = [Path(given)] if (given := os.environ.get("ALNICO_REAL_DATA")) else []
     places.append(ROOT.parent / "shared" / "data")
-    for place in places:
-        folder = place / "amazon-baby"
-        if folder.is_dir():
-            return read_dataset(folder, name="baby", features=dict(FEATURES), neighbours={})[0]
+    return next((place / name for place in places if (place / name).is_dir()), None)
+
+
+def dataset_of_tiktok() -> Dataset | None:
+    """tiktok with its image and audio vectors; None where it is not."""
+    folder = given_folder("tiktok")
+    return None if folder is None else read_dataset(folder, name="tiktok")[0]
+
+
+def dataset_of_baby() -> Dataset:
+    """Amazon Baby with 128-d image and text vectors; where it is not, a random set of its size, split at random."""
+    folder = given_folder("amazon-baby")
+    if folder is not None:
+        return read_dataset(folder, name="baby", features=dict(FEATURES), neighbours={})[0]
     pairs = random_pairs(19_445, 7_050, 160_792)
     labels = np.random.default_rng(0).choice(3, len(pairs), p=[0.74, 0.13, 0.13]).astype(np.int8)
     return Dataset(

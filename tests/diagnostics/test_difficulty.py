@@ -54,6 +54,15 @@ def test_literal_and_relative_groups() -> None:
     assert relative_buckets(seen).tolist() == [0, 2, 1, 1]
 
 
+def test_half_of_the_places_is_enough_to_be_literally_easy() -> None:
+    near = [[(0, 1.0), (1, 0.9)] if item >= 5 else [] for item in range(8)]
+    lists = {"image": worlds.neighbour_lists(near, 4)}
+    train = worlds.interactions([(0, 0), (0, 1), (1, 0)], 2, 8)
+    seen = visibility(train, worlds.targets([(0, 5), (1, 5)]), lists)
+    # Two of four places, though the history is shorter than four; and one of four.
+    assert counted(literal_buckets(seen)) == {"easy": 1, "medium": 1, "hard": 0}
+
+
 def test_short_histories_are_never_literally_easy_but_relatively() -> None:
     # Lists of 6 places each: with two items nobody can fill half of twelve.
     near = [[(0, 1.0), (1, 0.9)] if item >= 5 else [] for item in range(8)]

@@ -5,7 +5,6 @@ import pytest
 
 from alnico.diagnostics.dynamics import (
     FACTS,
-    scaled_to_unit,
     smoothed,
     switch_of,
     trace_of,
@@ -107,8 +106,6 @@ def test_without_the_trigger_nothing_crosses(switch: str, step: int | None) -> N
 
 
 def test_scaling_to_unit_keeps_order_and_stands_still_where_all_are_equal() -> None:
-    assert scaled_to_unit({"a": 2.0, "b": 4.0, "c": 3.0}) == {"a": 0.0, "b": 1.0, "c": 0.5}
-    assert scaled_to_unit({"a": 2.0, "b": 2.0}) == {"a": 0.5, "b": 0.5}
     assert unit_curve(np.array([1.0, 3.0, 2.0])).tolist() == [0, 1, 0.5]
     assert unit_curve(np.array([1.0, 1.0])).tolist() == [0.5, 0.5]
 

@@ -23,5 +23,19 @@ def test_resident_size_follows_what_is_held() -> None:
     assert below_peak >= -(2**22)
 
 
+BY_A_LARGE_ONE = """
+import subprocess, sys
+held = bytearray(600_000_000)
+held[::4096] = bytes(len(held[::4096]))
+told = "from alnico.experiment.machine import peak_memory_bytes; print(peak_memory_bytes())"
+print(subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout)
+"""
+
+
+def test_the_peak_is_not_that_of_who_started_the_process() -> None:
+    told = subprocess.run([sys.executable, "-c", BY_A_LARGE_ONE], capture_output=True, text=True, check=True)
+    assert 5e6 < int(told.stdout) < 400e6
+
+
 def test_some_memory_is_free() -> None:
     assert 2**20 < free_bytes() < 2**50

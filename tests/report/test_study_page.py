@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from alnico.errors import ConfigError
+from alnico.experiment.variants import StudyRow
 from alnico.report.study_page import (
     EXHIBITS,
     WrittenStudy,
@@ -143,3 +144,43 @@ def test_study_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no finished run"):
         write_study_page(tmp_path, "t", {"overall": []})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_that_serve_the_same_are_shown_each_for_itself() -> None:
+    """Variants have the same names in both parts, but they are variants of two models, not seeds of one."""
+    parts = {
+        part: [study_row("full", [value, 0], settings={"preset": part}), study_row("cut", [0, value])]
+        for part, value in (("ablations", 1.0), ("ablations-paper", 0.5))
+    }
+    serves = dict.fromkeys(parts, "ablations")
+    found = [section for section in sections_of(parts, serves) if section.title.startswith("Table 5")]
+    assert [section.title for section in found] == [
+        "Table 5: ablations (ablations)",
+        "Table 5: ablations (ablations-paper)",
+    ]
+    tables = [one for section in found for one in section.tables]
+    assert [one.name for one in tables] == ["table-5-toy-ablations", "table-5-toy-ablations-paper"]
+    seeds = [[row[1] for row in one.table.rows] for one in tables]
+    assert seeds == [["1", "1"], ["1", "1"]]
+
+
+def test_nothing_is_said_of_a_measure_that_was_not_taken() -> None:
+    def without(row: StudyRow) -> StudyRow:
+        told = row.record
+        test = {name: value for name, value in told.result["test"].items() if name != "ndcg@20"}
+        return replace(row, record=replace(told, result={**told.result, "test": test}))
+
+    rows = [study_row("MAGNET", [0.5, 0.1]), study_row("LightGCN", [1.0, 0.9], model="lightgcn")]
+    found = standings({"overall": [without(row) for row in rows]})
+    assert [one.is_behind for one in found] == [True]
+    assert found[0].sentence.startswith("toy, recall@20: LightGCN")
+
+
+def test_models_that_share_no_split_are_not_called_worse() -> None:
+    rows = [
+        study_row("MAGNET", [0.5, 0.4], split="a"),
+        study_row("LightGCN", [0.1, 0.2], model="lightgcn", split="b"),
+    ]
+    found = standings({"overall": rows})
+    assert [one.is_behind for one in found] == [False, False]
+    assert all("Not every other model could be compared" in one.sentence for one in found)

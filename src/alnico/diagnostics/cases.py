@@ -40,10 +40,10 @@ class Choice:
 class Case:
     """A test pair taken apart.
 
-    ``history``: the user's last training items, latest first. ``candidate``: the best-ranked item that is no held-out
-    one; ``hard_negative``: of the other listed ones, that most similar to the target by mean cosine; None where the
-    list has none. ``rank_without_routing``: the place that the pair would have (``explanation.rank`` with the model's
-    routing) if all experts weighed alike.
+    ``history``: the user's last training items, latest first (without times: those of the largest numbers).
+    ``candidate``: the best-ranked item that is no held-out one; ``hard_negative``: of the other listed ones, that most
+    similar to the target by mean cosine; None where the list has none. ``rank_without_routing``: the place that the
+    pair would have (``explanation.rank`` with the model's routing) if all experts weighed alike.
     """
 
     choice: Choice

@@ -60,7 +60,7 @@ def visibility(train: Interactions, targets: Targets, neighbours: Mapping[str, I
 def literal_buckets(seen: Visibility) -> Int[NDArray[np.int64], " pairs"]:
     """The paper's groups, as places in ``BUCKETS``: easy from v = .5, hard at v = 0, medium between.
 
-    With histories shorter than k nothing can be easy.
+    Nothing can be easy for a history shorter than half of k.
     """
     return np.where(seen.literal >= EASY_FROM, EASY, np.where(seen.counts > 0, MEDIUM, HARD)).astype(np.int64)
 

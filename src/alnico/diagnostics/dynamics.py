@@ -141,15 +141,7 @@ def switch_of(trace: Trace, settings: Mapping[str, object], step: int | None) ->
     return Switch(threshold, window, unit, at, signal, crossing, found)
 
 
-def scaled_to_unit(values: Mapping[str, float]) -> dict[str, float]:
-    """Values moved and scaled so that the smallest is 0 and the largest 1; all 0.5 where they are equal."""
-    low, high = min(values.values()), max(values.values())
-    if high == low:
-        return dict.fromkeys(values, 0.5)
-    return {name: (value - low) / (high - low) for name, value in values.items()}
-
-
 def unit_curve(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same for a curve."""
+    """Values moved and scaled so that the smallest is 0 and the largest 1; all 0.5 where they are equal."""
     low, high = values.min(), values.max()
     return np.full_like(values, 0.5) if high == low else (values - low) / (high - low)

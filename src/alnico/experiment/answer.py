@@ -77,15 +77,13 @@ def neighbour_lists(run: Run) -> dict[str, ItemNeighbours]:
         return {}
     lists = content_lists(run)
     if model.get("evidence") and lists:
-        data = Path(run.spec.dataset)
-        cache = GraphCache(data / "cache") if is_data_folder(data) else None
         question = (
             run.split.train,
             run.dataset.features,
             lists,
             model["induced"],
             model["visibility"],
-            cache,
+            _cache(run),
         )
         if not content_evidence(*question).weight:
             return {}
@@ -95,17 +93,23 @@ def neighbour_lists(run: Run) -> dict[str, ItemNeighbours]:
 def content_lists(run: Run, least: int = 1) -> dict[str, ItemNeighbours]:
     """The content neighbours of every modality, as many as the run's model asks for (20 otherwise), or ``least`` where
     that is more; given lists first, as far as they reach."""
-    model = run.spec.resolved()["model"]
+    model, cache = run.spec.resolved()["model"], _cache(run)
     k = max(int(model.get("neighbours", 20)), least)
     lists = {}
     for name, modality in run.dataset.features.items():
         given = run.dataset.neighbours.get(name)
         lists[name] = (
-            nearest_neighbours(modality, k, search=model.get("neighbour_search", "exact"))
+            nearest_neighbours(modality, k, cache, search=model.get("neighbour_search", "exact"))
             if given is None
             else given.first(min(k, given.k))
         )
     return lists
+
+
+def _cache(run: Run) -> GraphCache:
+    """Where what is made of the run's data stays, if that is a data folder."""
+    data = Path(run.spec.dataset)
+    return GraphCache(data / "cache" if is_data_folder(data) else None)
 
 
 def named(run: Run, told: Explanation) -> dict[str, Any]:

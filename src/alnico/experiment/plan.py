@@ -18,7 +18,7 @@ from alnico.errors import ConfigError, nearest
 from alnico.experiment.spec import read_table, validated
 from alnico.models import MODELS
 
-Table = Literal["overall", "ablations", "schedules", "efficiency"]
+Table = Literal["overall", "ablations", "schedules", "efficiency", "faithfulness"]
 Figure = Literal[
     "templates",
     "pool",

@@ -321,25 +321,27 @@ def standing(field: Field) -> list[Standing]:
     own = field.own
     if own is None or not field.baselines:
         return []
-    return [_standing(field, own, metric) for metric in CLAIMED]
+    return [_standing(field, own, metric) for metric in CLAIMED if own.mean("test", metric) is not None]
 
 
 def _standing(field: Field, own: Variant, metric: str) -> Standing:
-    mine = own.mean("test", metric)
+    mine = own.mean("test", metric) or 0.0
     means = [(variant.mean("test", metric), variant) for variant in field.baselines]
     ahead = sorted(
-        (
-            (value, variant)
-            for value, variant in means
-            if value is not None and mine is not None and value > mine
-        ),
+        ((value, variant) for value, variant in means if value is not None and value > mine),
         key=lambda one: -one[0],
     )
     fought = [verdict.duel for verdict in contrasts([(own, other) for other in field.baselines], metric)]
-    if not ahead or mine is None:
+    if not ahead:
+        told = [f"{field.dataset}, {metric}: no other model is ahead of {own.label} in the mean."]
         warned = warning(fought)
-        lead = f"{field.dataset}, {metric}: no other model is ahead of {own.label} in the mean."
-        return Standing(f"{lead} {warned or 'Every other model is significantly worse.'}", False)
+        if warned:
+            told.append(warned)
+        elif len(fought) == len(field.baselines):
+            told.append("Every other model is significantly worse.")
+        else:
+            told.append("Not every other model could be compared with it user by user.")
+        return Standing(" ".join(told), False)
     worse = [duel.second for duel in fought if duel.verdict == "worse"]
     names = ", ".join(
         f"{variant.shown} ({value:.4f}, {'significantly' if variant.shown in worse else 'not significantly'})"

@@ -109,7 +109,7 @@ def _search(modality: Modality, known: NDArray[np.int64], k: int, block_bytes: i
     items[known], weights[known] = np.where(nearest < 0, -1, known[nearest]), values
     if not exact:
         sample = np.sort(rng(0, "neighbour recall").permutation(rows)[:RECALL_SAMPLE])
-        right = _nearest_of_some(distinct, distinct[copy_of[sample]], width, block_bytes)
+        right = nearest_of_some(distinct, distinct[copy_of[sample]], width, block_bytes)
         true, _ = spread_lists(*right, np.arange(len(sample)), sample, copy_of, k)
         found["recall"] = np.array([_recall(nearest[sample], true)])
     return found
@@ -151,10 +151,13 @@ def nearest_by_blocks(
     return items, values
 
 
-def _nearest_of_some(
+def nearest_of_some(
     table: NDArray[np.float32], some: NDArray[np.float32], width: int, block_bytes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The same for other rows than the table's, each against the whole table."""
+    """Of each of ``some`` vectors the ``width`` rows of the table of largest product, and the products; best first.
+
+    Ties go to the smaller row; -1 and -inf fill what a short table leaves.
+    """
     step = max(1, block_bytes // (4 * len(table)))
     found = []
     for start in range(0, len(some), step):

@@ -3,7 +3,7 @@
 import base64
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,6 +37,7 @@ from alnico.report.study_tables import (
 from alnico.storage import write_atomically, write_text
 
 Parts = Mapping[str, Sequence[StudyRow]]
+Serves = Mapping[str, str]
 Tell = Callable[[str], object]
 
 PAGE = "study.html"
@@ -46,7 +47,8 @@ PAGE = "study.html"
 class Exhibit:
     """Something that a study can show: what makes it, and of which parts.
 
-    It reads the first of ``reads`` that the study has, and ``beside`` it these, as far as they are there.
+    It reads the parts that serve the first of ``reads`` that the study has, each for itself, and ``beside`` it those
+    that serve these, as far as they are there.
     """
 
     title: str
@@ -84,7 +86,7 @@ EXHIBITS: Sequence[Exhibit] = (
     Exhibit("Figure 14: cases", ("cases", OVERALL), ("ablations",), figures=case_sheets),
     Exhibit("Faithfulness", ("faithfulness", "routing", OVERALL), tables=faithfulness_tables),
 )
-"""What a study's parts are shown as; a part of another name is shown as a plain table of its variants."""
+"""What a study's parts are shown as; a part that serves something else is shown as a plain table of its variants."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,16 @@ class Section:
     def anchor(self) -> str:
         """Its place on the page."""
         return file_name(self.title)
+
+    def of_part(self, part: str) -> "Section":
+        """The same with the part's name in its title and in the names of all files."""
+        ending = file_name(part)
+        return Section(
+            f"{self.title} ({part})",
+            [replace(one, name=f"{one.name}-{ending}") for one in self.tables],
+            [replace(one, name=f"{one.name}-{ending}") for one in self.figures],
+            [replace(one, title=f"{one.title} ({part})") for one in self.left_out],
+        )
 
 
 @dataclass(frozen=True)
@@ -118,11 +130,9 @@ def page_of_study(study: Study, to: Path, title: str | None = None, tell: Tell |
 
     Its beginning says under which protocol it stands, what of it is not finished, and what each part's runs chose.
     """
-    parts: dict[str, list[StudyRow]] = {}
     lacking: dict[str, str] = {}
     remarks = []
     for part in study.parts:
-        parts.setdefault(part.serves, []).extend(study.runs_of(part.name))
         lacking.update({entry.run: run.state for entry, run in study.lacking(part.name)})
         for dataset, found in study.findings_of(part.name).items():
             remarks += [f"{sentence}." for sentence in found.sentences(part.name, dataset)]
@@ -130,23 +140,36 @@ def page_of_study(study: Study, to: Path, title: str | None = None, tell: Tell |
     if lacking:
         states = ", ".join(f"{count} {state}" for state, count in sorted(Counter(lacking.values()).items()))
         protocol += f" {len(lacking)} runs of the plan are not here ({states})."
-    return write_study_page(to, title or study.name, parts, remarks=[protocol, *remarks], tell=tell)
+    return write_study_page(
+        to,
+        title or study.name,
+        {part.name: study.runs_of(part.name) for part in study.parts},
+        serves={part.name: part.serves for part in study.parts},
+        remarks=[protocol, *remarks],
+        tell=tell,
+    )
 
 
 def write_study_page(
-    to: Path, title: str, parts: Parts, *, remarks: Sequence[str] = (), tell: Tell | None = None
+    to: Path,
+    title: str,
+    parts: Parts,
+    *,
+    serves: Serves | None = None,
+    remarks: Sequence[str] = (),
+    tell: Tell | None = None,
 ) -> WrittenStudy:
     """Write ``study.html`` with every picture inside, ``figures/`` as SVG and PNG, ``tables/`` as CSV, Markdown, LaTeX.
 
-    ``parts`` are the study's rows by what they serve; ``EXHIBITS`` says which of them is read for what. ``remarks`` are
-    sentences for the beginning. ``tell`` hears the title of each exhibit before it is made. The first line says where
-    another model is ahead of MAGNET.
+    ``parts`` are the study's rows by part; ``serves`` says what each part serves (by default what its name says), and
+    ``EXHIBITS`` what is read for what. ``remarks`` are sentences for the beginning. ``tell`` hears the title of each
+    exhibit before it is made. The first line says where another model is ahead of MAGNET.
     Raises ConfigError if there is no row at all, StorageError if a file cannot be written.
     """
     rows = distinct(parts)
     if not rows:
         raise ConfigError("the study has no finished run to report on; run it first")
-    sections = sections_of(parts, tell)
+    sections = sections_of(parts, serves, tell)
     for section in sections:
         for one in section.tables:
             for name, content in one.files().items():
@@ -154,7 +177,7 @@ def write_study_page(
         for figure in section.figures:
             write_text(to / "figures" / f"{figure.name}.svg", figure.picture.svg)
             write_atomically(to / "figures" / f"{figure.name}.png", _writing(figure.picture.png))
-    told = standings(parts)
+    told = standings(parts, serves)
     write_text(to / PAGE, study_page(title, sections, told, len(rows), remarks))
     return WrittenStudy(
         to / PAGE,
@@ -179,48 +202,57 @@ def distinct(parts: Parts, *, by_variant: bool = False) -> list[StudyRow]:
     return list(found.values())
 
 
-def standings(parts: Parts) -> list[Standing]:
+def standings(parts: Parts, serves: Serves | None = None) -> list[Standing]:
     """Who is ahead on each data set and measure, other models that are ahead of MAGNET first."""
-    rows = parts.get(OVERALL) or distinct(parts)
+    rows = distinct(_serving(parts, serves, OVERALL)) or distinct(parts)
     told = [one for field in fields(rows) for one in standing(field)]
     return sorted(told, key=lambda one: not one.is_behind)
 
 
-def sections_of(parts: Parts, tell: Tell | None = None) -> list[Section]:
+def _serving(parts: Parts, serves: Serves | None, what: str) -> dict[str, Sequence[StudyRow]]:
+    """The parts with rows that serve this; what a part serves is by default its name."""
+    told = serves or {}
+    return {name: rows for name, rows in parts.items() if rows and told.get(name, name) == what}
+
+
+def sections_of(parts: Parts, serves: Serves | None = None, tell: Tell | None = None) -> list[Section]:
     """Everything that these parts can show, in the paper's order, and what they cannot."""
-    named = {name: rows for name, rows in parts.items() if rows}
     sections = []
     if rows := distinct(parts):
         sections.append(Section("Table 2: data", [statistics_table(rows)]))
     for exhibit in EXHIBITS:
         if tell is not None:
             tell(exhibit.title)
-        sections.append(_section(exhibit, named))
-    known = {name for exhibit in EXHIBITS for name in (*exhibit.reads, *exhibit.beside)}
-    for name in named:
-        if name not in known:
-            sections.append(Section(name, variant_tables(named[name], file_name(name), name)))
+        sections += _sections(exhibit, parts, serves)
+    known = {what for exhibit in EXHIBITS for what in (*exhibit.reads, *exhibit.beside)}
+    for name, own in parts.items():
+        if own and (serves or {}).get(name, name) not in known:
+            sections.append(Section(name, variant_tables(own, file_name(name), name)))
     return sections
 
 
-def _section(exhibit: Exhibit, named: Parts) -> Section:
-    rows = _read(named, exhibit)
-    if not rows:
+def _sections(exhibit: Exhibit, parts: Parts, serves: Serves | None) -> list[Section]:
+    """What an exhibit makes of each part that it reads: parts may have variants of one name of different models."""
+    found = (_serving(parts, serves, what) for what in exhibit.reads)
+    mains = next((told for told in found if told), {})
+    beside = {name: rows for what in exhibit.beside for name, rows in _serving(parts, serves, what).items()}
+    if not mains:
         why = f"the study has no part {' or '.join(exhibit.reads)}"
-        return Section(exhibit.title, left_out=[LeftOut(exhibit.reads[0], exhibit.title, why)])
+        return [Section(exhibit.title, left_out=[LeftOut(exhibit.reads[0], exhibit.title, why)])]
+    made = {
+        name: _section(exhibit, distinct({name: rows, **beside}, by_variant=True))
+        for name, rows in mains.items()
+    }
+    return [section if len(made) == 1 else section.of_part(name) for name, section in made.items()]
+
+
+def _section(exhibit: Exhibit, rows: Sequence[StudyRow]) -> Section:
     tables = exhibit.tables(rows) if exhibit.tables is not None else []
     figures = exhibit.figures(rows) if exhibit.figures is not None else []
     left_out = [one for one in figures if isinstance(one, LeftOut)]
     if not tables and not figures:
         left_out.append(LeftOut(exhibit.reads[0], exhibit.title, "no run of this part holds what it needs"))
     return Section(exhibit.title, tables, [one for one in figures if isinstance(one, StudyFigure)], left_out)
-
-
-def _read(named: Parts, exhibit: Exhibit) -> list[StudyRow]:
-    """The rows that an exhibit is made of, each once under each of its names."""
-    main = next((name for name in exhibit.reads if name in named), None)
-    parts = [*([main] if main is not None else []), *(name for name in exhibit.beside if name in named)]
-    return distinct({name: named[name] for name in parts}, by_variant=True)
 
 
 def file_name(title: str) -> str:

@@ -66,7 +66,7 @@ def bare(rows: list[StudyRow]) -> list[StudyRow]:
 def test_overview_reads_what_the_test_stored(rows: list[StudyRow], finished: Finished) -> None:
     figure = only(routing_overview(bare(rows)))
     told = finished.magnet.result["routing"]
-    assert f"toy: N_eff {told['effective_experts']:.2f}" in figure.caption
+    assert f"toy: dual view, N_eff {told['effective_experts']:.2f}" in figure.caption
     assert f"Div {told['diversity']:.2f}" in set(texts(figure))
 
 
@@ -114,7 +114,7 @@ def test_dynamics_have_a_line_per_data_set(rows: list[StudyRow]) -> None:
     figure = only(routing_dynamics(rows))
     assert [len(axes.lines) for axes in figure.picture.figure.axes] == [1, 1, 1]
     assert figure.caption.startswith("Means over the steps of an epoch")
-    assert "True ranges: toy: effective experts" in figure.caption
+    assert "True ranges: toy (dual view, seed 1): effective experts" in figure.caption
     assert "normalised hhi, pairs" in figure.caption
     assert isinstance(routing_dynamics(bare(rows))[0], LeftOut)
 
@@ -224,7 +224,14 @@ def test_case_is_held_against_a_model_without_experts(
     folder = copytree(finished.popularity.folder, tmp_path / "plain")
     plain = record_row(Run(folder), "w/o mixture")
     told = {**plain.record.record}
-    told["spec"] = {**told["spec"], "model": {"name": "magnet", "mixture": False}}
-    plain = replace(plain, record=replace(plain.record, record=told))
-    written = [text for figure in case_sheets([*rows, plain]) for text in texts(figure)]  # type: ignore[arg-type]
-    assert any("in the model without experts" in text for text in written)
+    model = record_row(finished.magnet).record.settings["model"]
+
+    def written(settings: dict[str, Any]) -> list[str]:
+        told["spec"] = {**told["spec"], "model": settings}
+        other = replace(plain, record=replace(plain.record, record=dict(told)))
+        return [text for figure in case_sheets([*rows, other]) for text in texts(figure)]  # type: ignore[arg-type]
+
+    without = "in the model without experts"
+    assert any(without in text for text in written({**model, "mixture": False}))
+    # Another model than this one's is no such comparison.
+    assert not any(without in text for text in written({**model, "mixture": False, "preset": "another"}))

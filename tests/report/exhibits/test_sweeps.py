@@ -128,6 +128,16 @@ def test_trigger_map_shows_where_the_switch_never_came() -> None:
     )
     assert isinstance(same, StudyFigure)
     assert "threshold and window decide nothing here" in same.caption
+    for steps in ((-1, -1), (3, -1)):
+        (figure,) = sweeps.trigger_maps(
+            [
+                row(0.5, entropy_threshold=h, window=1, result={"switch_step": step})
+                for h, step in zip((0.8, 0.9), steps, strict=True)
+            ]
+        )
+        assert isinstance(figure, StudyFigure)
+        assert "decide nothing" not in figure.caption
+        assert ("No run switched." in figure.caption) == (steps == (-1, -1))
     assert isinstance(sweeps.trigger_maps([row(0.5)])[0], LeftOut)
 
 

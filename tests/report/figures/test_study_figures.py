@@ -78,6 +78,7 @@ LABELLED = [
 ROUTED = maps.Routed(
     POINTS,
     ["behaviour", "image", "image", "behaviour"],
+    ["behaviour", "image"],
     ["dominant", "dominant", "balanced", "dominant"],
     np.array([9, 1, 0, 4]),
     np.array([True, False, False, False]),

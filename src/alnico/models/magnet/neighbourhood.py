@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from alnico.data.features import Modality
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
-from alnico.graphs.content import unit_rows
+from alnico.graphs.content import nearest_of_some, unit_rows
 from alnico.graphs.graph import Graph, mean_pooling, symmetric_graph, user_block
 from alnico.graphs.items import item_graph
-from alnico.kernels.top_items import top_items
 from alnico.models.magnet.config import MagnetConfig
 from alnico.models.magnet.cues import Cue, Reader, Reading, coherence_of
 from alnico.nn.features import GatedContent
@@ -176,15 +175,10 @@ class NeighbourReader:
         if not k or not len(vectors):
             nobody = torch.zeros((len(vectors), k), device=vectors.device)
             return nobody.long(), nobody
-        known, near, cosines = self.vectors[self.known], [], []
-        step = max(1, BLOCK_BYTES // (4 * len(known)))
-        for start in range(0, len(vectors), step):
-            scores = (vectors[start : start + step] @ known.T).cpu()
-            nobody_seen = np.zeros(len(scores) + 1, np.int64), np.zeros(0, np.int64)
-            items, values = top_items(scores, *nobody_seen, k)
-            near.append(torch.from_numpy(items.astype(np.int64)))
-            cosines.append(torch.from_numpy(values))
-        return self.known[torch.cat(near).to(vectors.device)], torch.cat(cosines).to(vectors.device)
+        known = self.vectors[self.known].cpu().numpy()
+        near, cosines = nearest_of_some(known, vectors.cpu().numpy(), k, BLOCK_BYTES)
+        own = self.known[torch.from_numpy(near.astype(np.int64)).to(vectors.device)]
+        return own, torch.from_numpy(cosines).to(vectors.device)
 
     def tensors(self) -> dict[str, Tensor]:
         """By name, for storing."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from alnico.errors import AlnicoError
 from alnico.experiment.dissection import routed_scorer
 from alnico.experiment.folder import Run
 from alnico.experiment.variants import Field, StudyRow, fields
-from alnico.ranking import Ranking
+from alnico.ranking import Ranking, Seen
 from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
 from alnico.report.explained import signed
 from alnico.report.figures.canvas import brief
@@ -37,25 +38,33 @@ def case_sheets(rows: Sequence[StudyRow]) -> Figures:
             )
             continue
         try:
-            made += _sheets(f"{name}-{place}", f"{title}, {place}", *chosen, _without_experts(field))
+            made += _sheets(
+                f"{name}-{place}", f"{title}, {place}", *chosen, _without_experts(field, chosen[0])
+            )
         except AlnicoError as problem:
             made.append(LeftOut(name, f"{title}, {place}", str(problem)))
     return made
 
 
-def _without_experts(field: Field) -> dict[tuple[str, ...], Run]:
-    """Runs of the same field whose model has no mixture, by what they were asked."""
-    return {
-        row.record.question: row.run
+def _without_experts(field: Field, own: StudyRow) -> Run | None:
+    """The run of the same model without a mixture that was asked the same."""
+    found = (
+        row.run
         for variant in field.variants
         for row in variant.rows
-        if row.run is not None and row.setting("model.mixture") is False
-    }
+        if row.setting("model.mixture") is False
+        and _but_mixture(row) == _but_mixture(own)
+        and row.record.question == own.record.question
+        and row.run is not None
+    )
+    return next(found, None)
 
 
-def _sheets(
-    name: str, title: str, row: StudyRow, run: Run, without: dict[tuple[str, ...], Run]
-) -> list[StudyFigure]:
+def _but_mixture(row: StudyRow) -> dict[str, Any]:
+    return {name: value for name, value in row.record.settings["model"].items() if name != "mixture"}
+
+
+def _sheets(name: str, title: str, row: StudyRow, run: Run, plain: Run | None) -> list[StudyFigure]:
     scorer, stored = routed_scorer(run), run.routing()
     assert scorer is not None
     assert stored is not None
@@ -64,7 +73,6 @@ def _sheets(
     )
     ranking, train, features = run.test_ranking(), run.split.train, run.dataset.features
     valid_users, valid_items = run.split.valid.pairs()
-    plain = without.get(row.record.question)
     made = []
     for number, choice in enumerate(choose(scorer.experts, pairs, ranking), start=1):
         held_out = {
@@ -77,18 +85,19 @@ def _sheets(
                 f"{name}-{number}",
                 f"{title}, {number}",
                 case(_sheet(run, told, ranking, _rank(plain, told))),
-                _caption(told),
+                f"{row.label}, seed {row.seed}. {_caption(told, has_times=train.times is not None)}",
             )
         )
     return made
 
 
 def _rank(run: Run | None, told: Case) -> int | None:
-    """The target's place in another model's list over the whole catalogue."""
+    """The target's place in another model's list of all items that the user has not in training."""
     if run is None:
         return None
-    user = np.array([told.choice.user])
-    listed = run.scorer().top(user, run.seen, run.dataset.n_items).items[0]
+    user, train = np.array([told.choice.user]), run.split.train
+    seen = Seen(train.offsets, train.items_by_id)
+    listed = run.scorer().top(user, seen, run.dataset.n_items).items[0]
     return int(np.flatnonzero(listed == told.choice.item)[0]) + 1
 
 
@@ -96,15 +105,12 @@ def _sheet(run: Run, told: Case, ranking: Ranking, rank_of_plain: int | None) ->
     why, choice = told.explanation, told.choice
     row = ranking.items[int(np.flatnonzero(ranking.users == choice.user)[0])].tolist()
 
-    def place(item: int) -> str:
-        return f"rank {row.index(item) + 1}" if item in row else f"beyond {len(row)}"
-
     features = run.dataset.features
     cards = [_card(run, item, "history", "") for item in reversed(told.history)]
     cards.append(_card(run, choice.item, "target", f"rank {why.rank}"))
     for role, item in (("candidate", told.candidate), ("hard negative", told.hard_negative)):
         if item is not None:
-            remark = f"{place(item)}, cosine {mean_cosine(features, choice.item, item):.2f}"
+            remark = f"rank {row.index(item) + 1}, cosine {mean_cosine(features, choice.item, item):.2f}"
             cards.append(_card(run, item, role, remark))
     facts = [
         f"rank {why.rank} with routing",
@@ -141,20 +147,27 @@ def _card(run: Run, item: int, role: str, remark: str) -> ItemCard:
     return ItemCard(role, title, remark, None if picture is None else np.asarray(picture, dtype=np.uint8))
 
 
-def _caption(told: Case) -> str:
+def _caption(told: Case, *, has_times: bool) -> str:
     choice, why = told.choice, told.explanation
-    first = f"Among the pairs in which {choice.kind} has the largest mass"
+    first = f"A pair in which {choice.kind} has the largest mass"
     if not choice.is_dominant:
-        first = f"No test pair has {choice.kind} on top; this one has most of it"
+        first = (
+            f"Of users not shown before, none has a pair with {choice.kind} on top; this one has most of it"
+        )
     hit = (
         f"its item stands at place {choice.place} of the list"
         if choice.place
-        else f"no such item stands in the first {LIST_LENGTH} places"
+        else f"its item is not in the first {LIST_LENGTH} places"
+    )
+    history = (
+        "the last training items, latest on the right"
+        if has_times
+        else "some training items, in no order of time"
     )
     parts = ", ".join(f"{part} {signed(value)}" for part, value in why.contributions.items())
     return (
         f"{first}; {hit}. Parts contribute (Shapley values) {parts}; the bars are what the kept experts contribute, "
-        "with their weights. History: the last training items, latest on the right. Candidate: the best-ranked item "
+        f"with their weights. History: {history}. Candidate: the best-ranked item "
         "that is not held out; hard negative: of the other listed ones that are not held out, the most similar to the "
         "target by mean cosine."
     )

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 from alnico.diagnostics.convergence import convergence, quality_over_time
-from alnico.experiment.variants import StudyRow, Variant, fields
+from alnico.experiment.findings import BASELINE_METRIC
+from alnico.experiment.variants import Field, StudyRow, Variant, fields
 from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
 from alnico.report.figures.clock import Race, Training, races
 from alnico.report.study_tables import place_names
-
-METRIC = "ndcg@20"
 
 
 def quality_against_time(rows: Sequence[StudyRow]) -> Figures:
@@ -17,33 +16,45 @@ def quality_against_time(rows: Sequence[StudyRow]) -> Figures:
     found = fields(rows)
     told = []
     for place, field in zip(place_names(found), found, strict=True):
+        metric = _metric(field)
         trainings = [
             one
             for variant in field.variants
-            if (one := _training(variant, is_main=variant is field.own)) is not None
+            if (one := _training(variant, metric, is_main=variant is field.own)) is not None
         ]
         if trainings:
-            told.append(Race(place, METRIC, trainings))
+            told.append(Race(place, metric, trainings))
     if not told:
-        return [LeftOut(name, title, f"no run was trained with validation {METRIC} in its history")]
+        return [LeftOut(name, title, "no run holds a history of its validation")]
     return [
         StudyFigure(
             name,
             title,
             races(told),
-            "The first seed of each model; wall time with validation. Triangle: 95 % of the kept epoch's value (t95); "
-            "dot: the kept epoch by this measure. Times compare only between runs of one machine with nothing beside "
-            "them.",
+            "The first seed of each model; wall time with validation. Triangle: 95 % of the best epoch's value (t95); "
+            "dot: the best epoch by the measure shown. Times compare only between runs of one machine with nothing "
+            "beside them.",
         )
     ]
 
 
-def _training(variant: Variant, *, is_main: bool) -> Training | None:
+def _metric(field: Field) -> str:
+    """The measure by which all runs chose their epoch, or that of baselines where they differ."""
+    chosen = {
+        str(row.setting("training.metric"))
+        for variant in field.variants
+        for row in variant.rows
+        if row.record.history
+    }
+    return chosen.pop() if len(chosen) == 1 else BASELINE_METRIC
+
+
+def _training(variant: Variant, metric: str, *, is_main: bool) -> Training | None:
     for row in variant.rows:
-        clock = convergence(row.record.history, METRIC)
+        clock = convergence(row.record.history, metric)
         if clock is None:
             continue
-        curve = quality_over_time(row.record.history, METRIC)
+        curve = quality_over_time(row.record.history, metric)
         reached = {epoch: value for epoch, _, value in curve}
         return Training(
             variant.shown,

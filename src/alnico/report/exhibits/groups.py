@@ -162,10 +162,8 @@ def _groups(views: Views, buckets: Sequence[BucketMean]) -> Groups:
 
 
 def _gain_of(means: Sequence[tuple[float, float]]) -> float | None:
-    if not means:
-        return None
-    new, old = np.mean(np.array(means), axis=0)
-    return relative_gain(float(new), float(old))
+    new, old = _means(means)
+    return None if new is None or old is None else relative_gain(new, old)
 
 
 def _third_gains(views: Views) -> list[Gain]:
@@ -211,7 +209,7 @@ def _caption(views: Views, buckets: Sequence[BucketMean]) -> str:
     easy = sum(one.pairs for one in buckets if one.kind == PRINTED and one.name == BUCKETS[0])
     printed = "As printed, easy is v ≥ .5, medium below it, hard v = 0"
     if not easy:
-        printed += "; no pair is easy, since a history shorter than k cannot fill half of the places"
+        printed += "; no pair is easy by that"
     told.append(
         f"{printed}. Beside it the visible pairs in halves by the share of the places that the history could fill"
     )

@@ -7,6 +7,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 
 from alnico.diagnostics.geometry import (
+    PERPLEXITY,
     chance_purity,
     clusters,
     drawn,
@@ -17,7 +18,7 @@ from alnico.diagnostics.geometry import (
 )
 from alnico.errors import AlnicoError
 from alnico.evaluation.exposure import long_tail
-from alnico.experiment.dissection import Which, nodes, routed_scorer
+from alnico.experiment.dissection import PAIRS_PER_NODE, Which, nodes, routed_scorer
 from alnico.experiment.folder import Run
 from alnico.experiment.variants import StudyRow, fields
 from alnico.randomness import rng
@@ -89,6 +90,7 @@ def _figure(name: str, title: str, row: StudyRow, run: Run) -> StudyFigure | Lef
     routed = Routed(
         flat["items", "after"],
         groups,
+        list(dict.fromkeys(expert.group for expert in scorer.experts)),
         families,
         train.item_degrees[items],
         ~long_tail(train.item_degrees)[items],
@@ -97,12 +99,12 @@ def _figure(name: str, title: str, row: StudyRow, run: Run) -> StudyFigure | Lef
         name,
         title,
         maps(panels["items"], panels["users"], routed),
-        f"{row.label}, seed {row.seed}: t-SNE of 50 principal components, perplexity 30, each panel fitted for itself; "
-        f"distances between far groups mean nothing. {len(items):,} items and {len(users):,} users with training "
-        "pairs. Before: identity and cues side by side; after: the experts' mixtures by the mean routing of the node's "
-        f"training pairs. Colours: {told}; a user has that of most training items. Silhouette (-1 to 1) and purity "
-        "(share of the ten nearest with the same colour, and what chance would give) are taken in the vectors' own "
-        "space.",
+        f"{row.label}, seed {row.seed}: t-SNE of 50 principal components, perplexity {PERPLEXITY} (less for few "
+        f"points), each panel fitted for itself; distances between far groups mean nothing. {len(items):,} items and "
+        f"{len(users):,} users with training pairs. Before: identity and cues side by side; after: the experts' "
+        f"mixtures by the mean routing of at most {PAIRS_PER_NODE} of the node's training pairs. Colours: {told}; a "
+        "user has that of most training items. Silhouette (-1 to 1) and purity (share of the ten nearest with the "
+        "same colour, and what chance would give) are taken in the vectors' own space.",
     )
 
 

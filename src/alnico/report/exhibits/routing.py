@@ -39,14 +39,15 @@ def routing_overview(rows: Sequence[StudyRow]) -> Figures:
     """The test routing of each data set's MAGNET by expert, group and family. Implements: Figure 5."""
     name, title = "figure-5", "Figure 5: where test pairs are routed"
     found = fields(rows)
-    shares = [
-        told
+    chosen = [
+        (told, field.own.label)
         for place, field in zip(place_names(found), found, strict=True)
         if field.own is not None and (told := _shares(place, field.own)) is not None
     ]
+    shares = [told for told, _ in chosen]
     if not shares:
         return [LeftOut(name, title, "no run of MAGNET stored how its test pairs were routed")]
-    ranges = "; ".join(f"{one.place}: N_eff {one.effective_experts:.2f}" for one in shares)
+    ranges = "; ".join(f"{one.place}: {label}, N_eff {one.effective_experts:.2f}" for one, label in chosen)
     return [
         StudyFigure(
             name,
@@ -111,7 +112,7 @@ def stage_mechanism(rows: Sequence[StudyRow]) -> Figures:
             made.append(LeftOut(name, f"{title}, {place}", NO_LOGS))
             continue
         row, trace = traced
-        strategies = _strategies(field)
+        strategies = _strategies(field, whole)
         late = [
             Strategy(label, {text: own.late(fact) for text, fact in LATE_MEASURES.items()})
             for label, own in strategies.items()
@@ -136,15 +137,20 @@ def _traced(variant: Variant) -> tuple[StudyRow, Trace] | None:
     return None
 
 
-def _strategies(field: Field) -> dict[str, Trace]:
-    """The traces of the variants that differ in nothing but when and whether they switch."""
+def _strategies(field: Field, whole: Variant) -> dict[str, Trace]:
+    """The traces of the variants that differ from the whole model in nothing but when and whether they switch."""
     found = {}
     for variant in field.variants:
-        if variant.is_own and set(variant.first.varied) <= STRATEGY_SETTINGS:
+        if variant.is_own and _but_strategy(variant) == _but_strategy(whole):
             traced = _traced(variant)
             if traced is not None:
                 found[variant.label] = traced[1]
     return found
+
+
+def _but_strategy(variant: Variant) -> dict[str, Any]:
+    model = variant.first.record.settings["model"]
+    return {name: value for name, value in model.items() if f"model.{name}" not in STRATEGY_SETTINGS}
 
 
 def _switch_step(row: StudyRow) -> int | None:
@@ -248,7 +254,7 @@ def routing_dynamics(rows: Sequence[StudyRow]) -> Figures:
         spans = ", ".join(
             f"{text.lower()} {values.min():.2f} to {values.max():.2f}" for text, values in measures.items()
         )
-        ranges.append(f"{place}: {spans}")
+        ranges.append(f"{place} ({row.label}, seed {row.seed}): {spans}")
     if not courses:
         return [LeftOut(name, title, NO_LOGS)]
     return [

@@ -163,7 +163,8 @@ def pool_maps(rows: Sequence[StudyRow]) -> Figures:
     made: list[StudyFigure | LeftOut] = []
     found = fields(rows)
     for place, field in zip(place_names(found), found, strict=True):
-        lines = [[one] for one in (_pool(field, FAMILIES), _pool(field, REPLICAS)) if one is not None]
+        pools = [one for one in (_pool(field, FAMILIES), _pool(field, REPLICAS)) if one is not None]
+        lines = [[one] for one in pools]
         if not lines:
             made.append(
                 LeftOut(name, f"{title}, {place}", "no runs differ in families, replicas and K alone")
@@ -175,7 +176,8 @@ def pool_maps(rows: Sequence[StudyRow]) -> Figures:
                 f"{title}, {place}",
                 heat_maps(lines),
                 "Test N@20, mean over seeds; E: experts in the pool; a backslash: more experts kept than there are "
-                "(K > E); empty: not run; framed: the default.",
+                "(K > E); empty: not run"
+                + ("; framed: the default." if any(one.default is not None for one in pools) else "."),
             )
         )
     return made
@@ -187,7 +189,7 @@ def _pool(field: Field, setting: str) -> HeatMap | None:
     moved = False
     for variant in field.variants:
         varied = set(variant.first.varied)
-        if varied <= {setting, KEPT}:
+        if variant.is_own and varied <= {setting, KEPT}:
             moved = moved or setting in varied
             value = variant.mean("test", "ndcg@20")
             if value is not None:
@@ -261,7 +263,7 @@ def trigger_maps(rows: Sequence[StudyRow]) -> Figures:
                 f"{name}-{place}",
                 f"{title}, {place}",
                 heat_maps([list(maps), *([[log]] if log is not None else [])]),
-                _trigger_caption(steps, log),
+                _trigger_caption(steps, log, is_framed=maps[0].default is not None),
             )
         )
     return made
@@ -310,10 +312,13 @@ def _switch_step(variant: Variant) -> float | None:
     return float(np.mean(steps)) if steps else None
 
 
-def _trigger_caption(steps: Sequence[float | None], log: Log | None) -> str:
-    distinct = {step for step in steps if step is not None}
-    told = "Means over seeds; empty: not run; framed: the default. "
-    if len(distinct) <= 1:
+def _trigger_caption(steps: Sequence[float | None], log: Log | None, *, is_framed: bool) -> str:
+    distinct = set(steps)
+    told = "Means over seeds, of the step over those that switched; empty: not run"
+    told += "; framed: the default. " if is_framed else ". "
+    if distinct == {None}:
+        told += "No run switched. "
+    elif len(distinct) == 1 and len(steps) > 1:
         told += "Every run switched at the same step, so that threshold and window decide nothing here. "
     if log is not None:
         told += f"Below: {log.remark}"

@@ -120,7 +120,7 @@ def paint(height: float, draw: Callable[[Figure], None]) -> Picture:
 
 
 def part_colours(parts: Iterable[str]) -> dict[str, str]:
-    """A colour per part, the same everywhere."""
+    """A colour per part: behaviour, image and text have theirs everywhere, others by their place among these parts."""
     spare = iter(_SPARE * 4)
     return {part: PART_COLOURS[part] if part in PART_COLOURS else next(spare) for part in parts}
 

@@ -1,6 +1,6 @@
 """Users and items in the plane."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,10 +31,14 @@ class Coloured:
 
 @dataclass(frozen=True, eq=False)
 class Routed:
-    """Item points with their dominant anchor group and family, and their popularity (training users)."""
+    """Item points with their dominant anchor group and family, and their popularity (training users).
+
+    ``parts`` are all groups of the model, in its order.
+    """
 
     points: Points
     groups: Sequence[str]
+    parts: Sequence[str]
     families: Sequence[str]
     popularity: Int[NDArray[np.int64], " nodes"]
     head: NDArray[np.bool_]
@@ -105,7 +109,8 @@ def _key(axes: Axes, handles: Sequence[Line2D], columns: int) -> None:
 
 
 def _by_group(axes: Axes, routed: Routed) -> None:
-    colours: Mapping[str, str] = part_colours(dict.fromkeys(routed.groups))
+    present = set(routed.groups)
+    colours = {part: colour for part, colour in part_colours(routed.parts).items() if part in present}
     groups, families = np.array(routed.groups), np.array(routed.families)
     for family in dict.fromkeys(routed.families):
         for group in colours:

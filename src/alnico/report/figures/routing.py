@@ -9,6 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from alnico.diagnostics.dynamics import unit_curve
 from alnico.report.figures.canvas import (
     BLUE,
     FAMILY_COLOURS,
@@ -51,23 +52,24 @@ class Shares:
 def overview(found: Sequence[Shares]) -> Picture:
     """A radar of experts per data set; under them the masses of groups and families, and reliance."""
     n_rows = -(-len(found) // RADARS_PER_ROW)
+    named = [part for shares in found for part in (*shares.reliance, *shares.groups)]
+    colours = part_colours(dict.fromkeys(named))
 
     def draw(figure: Figure) -> None:
         upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.75 * n_rows, 3.0])[:, 0]
         for number, shares in enumerate(found, start=1):
             axes = upper.add_subplot(n_rows, min(len(found), RADARS_PER_ROW), number, projection="polar")
-            _radar(axes, shares, place_style(number - 1)["color"])
-        _bars(lower, found)
+            _radar(axes, shares, place_style(number - 1)["color"], colours)
+        _bars(lower, found, colours)
 
     return paint(2.75 * n_rows + 3.0, draw)
 
 
-def _radar(axes: Axes, shares: Shares, colour: str) -> None:
+def _radar(axes: Axes, shares: Shares, colour: str, colours: Mapping[str, str]) -> None:
     n = len(shares.experts)
     angles = 2 * np.pi * np.arange(n) / n
     values = np.array([share for _, _, share in shares.experts])
     closed = np.append(np.arange(n), 0)
-    colours = part_colours(shares.groups)
     # The numbers of the rings stand over the lines.
     axes.set_axisbelow(False)
     axes.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
@@ -90,11 +92,10 @@ def _radar(axes: Axes, shares: Shares, colour: str) -> None:
     axes.set_title(shares.place, loc="center", pad=10)
 
 
-def _bars(figure: SubFigure, found: Sequence[Shares]) -> None:
+def _bars(figure: SubFigure, found: Sequence[Shares], colours: Mapping[str, str]) -> None:
     left, middle, right = figure.subplots(1, 3)
     places = [shares.place for shares in found]
     groups = list(dict.fromkeys(group for shares in found for group in shares.groups))
-    colours = part_colours(groups)
     _stack(
         left, places, {group: [shares.groups.get(group, 0) for shares in found] for group in groups}, colours
     )
@@ -131,7 +132,7 @@ def _bars(figure: SubFigure, found: Sequence[Shares]) -> None:
         right,
         places,
         {part: [shares.reliance.get(part, 0) for shares in found] for part in parts},
-        part_colours(parts),
+        colours,
     )
     right.set_title("Reliance")
 
@@ -235,7 +236,7 @@ def _stage_log(axes: Axes, log: StageLog) -> None:
 
 def _strategies(axes: Axes, strategies: Sequence[Strategy]) -> None:
     names = list(strategies[0].late) if strategies else []
-    scaled = {name: _unit([one.late[name] for one in strategies]) for name in names}
+    scaled = {name: unit_curve(np.array([one.late[name] for one in strategies])).tolist() for name in names}
     thickness = 0.8 / max(len(names), 1)
     colours = (BLUE, ORANGE, GREY)
     for number, name in enumerate(names):
@@ -251,11 +252,6 @@ def _strategies(axes: Axes, strategies: Sequence[Strategy]) -> None:
     axes.set_xlabel("min-max over strategies (numbers: values)")
     axes.set_title("What each strategy arrives at")
     legend_above(axes, 3)
-
-
-def _unit(values: Sequence[float]) -> list[float]:
-    low, high = min(values), max(values)
-    return [0.5 if high == low else (value - low) / (high - low) for value in values]
 
 
 def _scheme(axes: Axes, scheme: Scheme) -> None:
