@@ -23,7 +23,7 @@ from alnico.experiment.ledger import Ledger
 from alnico.experiment.results import read_record, write_record
 from alnico.experiment.run import resume, run
 from alnico.experiment.spec import read_spec
-from alnico.experiment.study import Study, open_study
+from alnico.experiment.study import Study, open_study, write_study
 from alnico.training.trainer import Interrupted
 from studied import furnish, laid_out
 
@@ -243,6 +243,49 @@ def test_records_elsewhere_and_under_other_names_count_and_are_not_written_over(
     assert blocked.read_bytes() == before
 
 
+def test_run_is_never_told_by_the_numbers_of_another_one_of_its_name(tmp_path: Path) -> None:
+    grid = """
+[[parts]]
+name = "overall"
+table = "overall"
+models = ["{folder}/bpr.toml"]
+seeds = "ablation"
+[[parts]]
+name = "grid"
+figure = "sensitivity"
+base = "{folder}/bpr.toml"
+seeds = "ablation"
+grids = [{ settings = { model.width = [6] } }]
+"""
+    plan = furnish(tmp_path, grid)
+    settings, folder, records = tmp_path / "bpr.toml", tmp_path / "study", tmp_path / "records"
+    narrow = settings.read_text()
+    settings.write_text(narrow.replace("width = 4", "width = 6"))
+    assert study(plan, folder, records)[1] == ["toy-bpr-3"]
+
+    # The file changes: what has the name of the first run is now the grid's, and the first run is yet to be made.
+    settings.write_text(narrow)
+    write_study(Ledger(laid_out(plan), folder, records))
+    opened = open_study(folder)
+    assert opened.runs_of("overall") == []
+    assert [(entry.variant, told.state) for entry, told in opened.lacking("overall")] == [("BPR-MF", "waiting")]
+    assert [one.record.settings["model"]["width"] for one in opened.runs_of("grid")] == [6]
+
+    study(plan, folder, records)
+    # A record of the same name under other data is another run's.
+    (records / "zoo").mkdir()
+    for path in (records / "toy").iterdir():
+        shutil.copy(records / "toy" / "toy-bpr-3.npz", records / "zoo" / path.name)
+    for _ in ("folders", "records"):
+        opened = open_study(folder)
+        widths = {
+            part: [one.record.settings["model"]["width"] for one in opened.runs_of(part)]
+            for part in ("overall", "grid")
+        }
+        assert widths == {"overall": [4], "grid": [6]}
+        shutil.rmtree(folder / "runs", ignore_errors=True)
+
+
 def test_other_data_make_other_runs(made: tuple[Study, list[str]], tmp_path: Path) -> None:
     folder = copied(made[0], tmp_path / "study")
     plan = furnish(tmp_path, PARTS)
@@ -405,6 +448,9 @@ def test_what_is_no_study_and_what_a_newer_version_wrote_is_refused(
     content = json.loads((made[0].folder / "study.json").read_text())
     (tmp_path / "study.json").write_text(json.dumps({**content, "format": 99}))
     with pytest.raises(StorageError, match="has format 99, newer than this alnico reads"):
+        open_study(tmp_path)
+    (tmp_path / "study.json").write_text(json.dumps({**content, "format": 1}))
+    with pytest.raises(StorageError, match="has format 1, .*; run the study again, what is finished is kept"):
         open_study(tmp_path)
     (tmp_path / "study.json").write_text(json.dumps(content))
     with pytest.raises(StorageError, match=r"toy-popular-1 of the study .* is gone, folder and record"):

@@ -44,6 +44,19 @@ class Ledger:
         """What the finished runs found, by their name in the plan."""
         return {name: known.result for name, known in self.known.items()}
 
+    def folder_of(self, name: str) -> str | None:
+        """The folder in ``runs`` of the run with this name in the plan; None where it has none."""
+        has_folder = (
+            self.known[name].run is not None
+            if name in self.known
+            else self.states[name] in ("started", "running")
+        )
+        return self.names[name] if has_folder else None
+
+    def record_of(self, name: str) -> str | None:
+        """The record, as DATASET/NAME, of the run with this name in the plan; None where it has none."""
+        return self.known[name].place if name in self.known else None
+
     def ready(self) -> list[PlannedRun]:
         """The wanted runs that can begin, in order."""
         return [
