@@ -316,6 +316,22 @@ def test_oracle_waits_until_all_runs_of_its_part_have_ended(plan: Path, tmp_path
     assert found.oracle is None
 
 
+def test_study_of_models_that_need_no_validation_goes_through_without_any(tmp_path: Path) -> None:
+    parts = """
+[[parts]]
+name = "overall"
+table = "overall"
+models = ["{folder}/popular.toml"]
+"""
+    plan = furnish(tmp_path, parts)
+    protocol = tmp_path / "protocol.toml"
+    protocol.write_text(protocol.read_text().replace('rule = "random"', 'rule = "random"\nvalid = 0.0'))
+    opened, order = study(plan, tmp_path / "study")
+    assert order == ["toy-popular-1", "toy-popular-2"]
+    assert [one.record.measure("valid", "recall@5") for one in opened.runs_of("overall")] == [None, None]
+    assert opened.findings_of("overall")["toy"].strongest_baseline is None
+
+
 FAILING = """
 [[parts]]
 name = "chain"
