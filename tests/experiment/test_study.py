@@ -375,9 +375,9 @@ def test_run_that_began_and_was_killed_is_resumed(
             path.unlink()
     resumed: list[str] = []
 
-    def watched(at: Path) -> object:
+    def watched(at: Path, **given: str) -> object:
         resumed.append(at.name)
-        return resume(at)
+        return resume(at, **given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(executors, "resume", watched)
     _, order = study(plan, folder)
@@ -386,6 +386,26 @@ def test_run_that_began_and_was_killed_is_resumed(
         made[0].folder / "runs" / "toy-small-1" / "scorer.safetensors"
     ).read_bytes()
     assert (folder / "records" / "toy" / "toy-small-1.npz").exists()
+
+
+def test_begun_run_follows_data_and_device_of_the_command_line(
+    made: tuple[Study, list[str]], tmp_path: Path
+) -> None:
+    folder = copied(made[0], tmp_path / "study")
+    plan = furnish(tmp_path, PARTS)
+    (folder / "records" / "toy" / "toy-small-1.npz").unlink()
+    begun = folder / "runs" / "toy-small-1"
+    (begun / "result.json").unlink()
+    told = json.loads((begun / "run.json").read_text())
+    told["spec"].update(dataset="gone", device="cuda")
+    (begun / "run.json").write_text(json.dumps(told))
+    shutil.move(tmp_path / "data", tmp_path / "moved")
+    course = laid_out(plan, {"toy": str(tmp_path / "moved")})
+    ledger = Ledger(course, folder, folder / "records", part="overall", device="cpu")
+    assert ledger.states["toy-small-1"] == "started"
+    order = Order()
+    conduct(ledger, Here(), order)
+    assert [(outcome.ending, outcome.sentence) for outcome in order.outcomes] == [("finished", "")]
 
 
 def test_time_left_is_that_of_runs_of_the_same_model(

@@ -65,7 +65,7 @@ def perform(job: Job) -> Outcome:
     folder = Path(job.folder)
     try:
         if (folder / RECORD).exists():
-            resume(folder)
+            resume(folder, dataset=job.spec["dataset"], device=job.spec["device"])
         else:
             run(read_spec(job.spec), folder, label=job.label, protocol=job.protocol)
     except Interrupted as stop:
