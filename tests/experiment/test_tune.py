@@ -20,6 +20,7 @@ from alnico.data.splitting import split as split_dataset
 from alnico.errors import AlnicoError, ConfigError, DataError, StorageError
 from alnico.experiment import bench as benches
 from alnico.experiment.bench import Unwatched
+from alnico.experiment.lock import locked
 from alnico.experiment.run import run
 from alnico.experiment.space import load_search
 from alnico.experiment.spec import load_spec, settings_toml
@@ -405,6 +406,9 @@ def test_winner_is_tested_once(board: Path, tmp_path: Path) -> None:
     done = tune(space, tmp_path / "search")
     assert not list((tmp_path / "search").rglob("result.json"))
     assert done.best is not None
+    with locked(done.folder, "search"), pytest.raises(StorageError, match="another search is at work in"):
+        train_winner(done)
+    assert not list((tmp_path / "search").rglob("run.json"))
     winner = train_winner(done)
     assert winner.result["valid"]["recall@5"] == done.best.value
     before = (winner.folder / "result.json").stat().st_mtime_ns
