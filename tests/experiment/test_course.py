@@ -1,5 +1,6 @@
 """From a plan to its runs: each once, with all settings, in an order in which they can be made."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,42 @@ def test_slip_in_a_plan_is_named(tmp_path: Path, old: str, new: str, sentence: s
         text = text.replace('base = "small"', 'base = "wide"')
     with pytest.raises(ConfigError, match=sentence):
         laid_out(furnish(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "sentence"),
+    [
+        (
+            'model = "bpr_mf"',
+            "",
+            r"small\.toml: 'model' is a group of settings, in TOML \[model\] .*'bpr_mf'",
+        ),
+        ('training = 3\n[model]\nname = "bpr_mf"', "", r"small\.toml: 'training' is a group .*; found 3"),
+        (
+            '[model]\nname = "bpr_mf"',
+            "set = { training = 3 }",
+            r"model 'small': 'training' is a group .*; found 3",
+        ),
+        ('spec = 3\n[model]\nname = "bpr_mf"', "", "there is no setting 'spec'"),
+        ("seed = 3", "", r"the settings name no model; add \[model\]"),
+    ],
+)
+def test_settings_file_without_its_groups_is_named(
+    tmp_path: Path, file: str, changes: str, sentence: str
+) -> None:
+    (tmp_path / "small.toml").write_text(file)
+    parts = '[models.small]\nfile = "{folder}/small.toml"\n' + changes
+    with pytest.raises(ConfigError, match=sentence):
+        laid_out(furnish(tmp_path, parts + ONE.replace(', "{folder}/popular.toml"', "")))
+
+
+def test_group_that_a_record_leaves_to_its_default_is_no_slip(tmp_path: Path) -> None:
+    told = {"spec": {"dataset": "d", "model": {"name": "bpr_mf"}, "training": None}}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    course = laid_out(
+        furnish(tmp_path, ONE.replace('"small", "{folder}/popular.toml"', '"{folder}/run.json"'))
+    )
+    assert [run.model for run in course.runs] == ["bpr_mf"]
 
 
 def test_two_trials_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """The plain settings in a TOML or JSON file, a run's run.json included. Raises ConfigError if it holds none."""
     content = read_table(path, "settings file")
     # A finished run's own record can be asked for again.
-    return dict(content["spec"]) if "spec" in content else content
+    return dict(content["spec"]) if isinstance(content.get("spec"), dict) else content
 
 
 def read_table(path: Path, what: str) -> dict[str, Any]:
