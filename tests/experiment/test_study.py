@@ -155,6 +155,18 @@ def test_study_tells_which_runs_serve_which_part_and_what_varies(made: tuple[Stu
         opened.runs_of("gird")
 
 
+def test_python_of_the_docs_runs(made: tuple[Study, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+    blocks = [block.split("```")[0] for block in page.split("```python\n")[1:]]
+    assert len(blocks) == 1
+    text = blocks[0].replace("runs/tiktok", str(made[0].folder)).replace('"ablations"', '"chain"')
+    exec(compile(text, "docs/studies.md", "exec"), {})
+    rows = made[0].runs_of("chain")
+    assert capsys.readouterr().out.splitlines() == [
+        f"{row.label} {row.varied} 3 {row.record.measure('test', 'ndcg@20')}" for row in rows
+    ]
+
+
 def test_findings_rest_on_validation_and_the_oracle_is_marked(made: tuple[Study, list[str]]) -> None:
     opened = made[0]
     grid = opened.runs_of("grid")
@@ -268,7 +280,9 @@ grids = [{ settings = { model.width = [6] } }]
     write_study(Ledger(laid_out(plan), folder, records))
     opened = open_study(folder)
     assert opened.runs_of("overall") == []
-    assert [(entry.variant, told.state) for entry, told in opened.lacking("overall")] == [("BPR-MF", "waiting")]
+    assert [(entry.variant, told.state) for entry, told in opened.lacking("overall")] == [
+        ("BPR-MF", "waiting")
+    ]
     assert [one.record.settings["model"]["width"] for one in opened.runs_of("grid")] == [6]
 
     study(plan, folder, records)
@@ -486,7 +500,9 @@ def test_what_is_no_study_and_what_a_newer_version_wrote_is_refused(
     with pytest.raises(StorageError, match="has format 99, newer than this alnico reads"):
         open_study(tmp_path)
     (tmp_path / "study.json").write_text(json.dumps({**content, "format": 1}))
-    with pytest.raises(StorageError, match="has format 1, .*; run the study again, what is finished is kept"):
+    with pytest.raises(
+        StorageError, match=r"has format 1, .*; run the study again, what is finished is kept"
+    ):
         open_study(tmp_path)
     (tmp_path / "study.json").write_text(json.dumps(content))
     with pytest.raises(StorageError, match=r"toy-popular-1 of the study .* is gone, folder and record"):
