@@ -214,6 +214,29 @@ def test_dry_run_tries_a_model_out_where_nothing_is_known(
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.parametrize("asked", ["on the command line", "in the settings file"])
+def test_dry_run_gives_no_time_for_another_device_than_the_cpu(
+    short: tuple[Path, Path], tmp_path: Path, command_line: CommandLine, asked: str
+) -> None:
+    plan, made = short
+    folder, given = tmp_path / "study", ["--device", "cuda"]
+    shutil.copytree(made, folder)
+    shutil.rmtree(folder / "runs" / "toy-bpr-width=6-3")
+    (folder / "records" / "toy" / "toy-bpr-width=6-3.npz").unlink()
+    if asked == "in the settings file":
+        plan, given = furnish(tmp_path, SHORT), []
+        for name in ("bpr", "popular"):
+            file = tmp_path / f"{name}.toml"
+            file.write_text('device = "cuda"\n' + file.read_text())
+    # What the CPU took says nothing either.
+    said = command_line("study", plan, "--to", folder, "--dry-run", *given)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[3].split()[:3] == ["toy-bpr-width=6-3", "waiting", "-"]
+    assert said.out.splitlines()[-1] == (
+        "3 runs, 1 of them to be made; 1 without a time, which trying out tells of the CPU only"
+    )
+
+
 def test_missing_data_are_one_sentence_and_left_out_only_if_asked(
     short: tuple[Path, Path], tmp_path: Path, command_line: CommandLine
 ) -> None:

@@ -128,7 +128,13 @@ def _foretell(ledger: "Ledger", workers: int, json: bool) -> None:
     )
     shared = f", about {duration(seconds / workers)} with {workers} workers" if workers > 1 else ""
     bound = "at most " if any(told.is_bound for told in durations.values()) else "about "
-    print(f"{len(rows)} runs, {len(durations)} of them to be made: {bound}{duration(seconds)}{shared}")
+    to_make = sum(row["state"] in ("waiting", "started") for row in rows)
+    said = f"{len(rows)} runs, {to_make} of them to be made"
+    if durations or not to_make:
+        said += f": {bound}{duration(seconds)}{shared}"
+    if len(durations) < to_make:
+        said += f"; {to_make - len(durations)} without a time, which trying out tells of the CPU only"
+    print(said)
 
 
 def _time(row: dict[str, Any]) -> str:

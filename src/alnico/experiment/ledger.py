@@ -57,6 +57,10 @@ class Ledger:
         """The record, as DATASET/NAME, of the run with this name in the plan; None where it has none."""
         return self.known[name].place if name in self.known else None
 
+    def device_of(self, run: PlannedRun) -> str:
+        """Where a run is to be trained."""
+        return self.device or str(run.settings.get("device") or "cpu")
+
     def ready(self) -> list[PlannedRun]:
         """The wanted runs that can begin, in order."""
         return [

@@ -38,6 +38,14 @@ class Known:
         assert self.run is not None
         return self.run.result
 
+    @property
+    def device(self) -> str:
+        """Where it was trained."""
+        if self.record is not None:
+            return str(self.record.settings["device"])
+        assert self.run is not None
+        return str(self.run.record["spec"]["device"])
+
     def in_full(self) -> RunRecord:
         """Its record, made from the folder where none was kept."""
         if self.record is not None:
@@ -77,7 +85,10 @@ class Shelf:
             return
         if before is not None and before.name == known.name:
             known = Known(
-                known.name, known.run or before.run, known.record or before.record, known.place or before.place
+                known.name,
+                known.run or before.run,
+                known.record or before.record,
+                known.place or before.place,
             )
         self._known[identity] = known
 
