@@ -19,13 +19,13 @@ from alnico.cli.progress import StudyLive, ending, remaining, studying
 from alnico.errors import StorageError
 from alnico.experiment import lock as locks
 from alnico.experiment.conducting import Running, Standing, Unwatched, conduct
-from alnico.experiment.executor import Here, Outcome, Workers
+from alnico.experiment.executor import Outcome, Workers
 from alnico.experiment.ledger import Ledger
 from alnico.experiment.lock import locked
 from alnico.experiment.study import open_study
 from alnico.training.history import read_rows
 from command_lines import CommandLine
-from studied import furnish, laid_out, same_bytes
+from studied import Here, furnish, laid_out, same_bytes
 
 LONG = """
 [[parts]]
@@ -77,6 +77,13 @@ class AtEpoch(Unwatched):
             self.strike()
 
 
+class Counted(Workers):
+    """Tells the number of each job's process."""
+
+    def process(self, name: str) -> int:
+        return self._running[name].pid
+
+
 def epochs(folder: Path) -> int:
     """How many epochs a run has saved."""
     return len(read_rows(folder / "history.jsonl"))
@@ -105,10 +112,10 @@ def test_study_ends_in_the_same_bytes_whoever_is_killed_on_the_way(
         # The worker is killed, and its run has failed.
         ledger = Ledger(laid_out(plan), folder, folder / "records")
         assert ledger.states["toy-bpr-3"] == "started"
-        workers = Workers(1, 1, folder / "logs", held)
+        workers = Counted(1, 1, folder / "logs", held)
 
         def kill_worker() -> None:
-            os.kill(workers.processes["toy-bpr-3"], signal.SIGKILL)
+            os.kill(workers.process("toy-bpr-3"), signal.SIGKILL)
 
         study = conduct(ledger, workers, AtEpoch(reached + 3, kill_worker))
     told = study.content.runs["toy-bpr-3"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alnico.errors import ConfigError
-from alnico.experiment.plan import FIGURES, TABLES, Reference
+from alnico.experiment.plan import Reference
 from studied import furnish, laid_out, names
 
 ENTRIES = """
@@ -309,10 +309,3 @@ def test_data_set_can_stand_elsewhere_and_settings_files_follow_its_name(tmp_pat
     assert course.runs[1].model == "popularity"
     with pytest.raises(ConfigError, match=r"has no data set 'tou'; did you mean 'toy'\?"):
         laid_out(path, {"tou": "elsewhere"})
-
-
-def test_every_table_and_figure_of_the_paper_with_runs_has_a_name() -> None:
-    told = [*TABLES.values(), *FIGURES.values()]
-    assert {int(text.split()[1].rstrip(",")) for text in TABLES.values()} == {4, 5, 6, 7}
-    assert {int(text.split()[1].rstrip(",")) for text in FIGURES.values()} == set(range(3, 15))
-    assert len(set(told)) == len(told)

@@ -17,7 +17,7 @@ from alnico.data.store import open_dataset, save_dataset
 from alnico.errors import ConfigError, StorageError
 from alnico.experiment import executor as executors
 from alnico.experiment.conducting import Unwatched, conduct, expected_seconds, seconds_taken, standing_of
-from alnico.experiment.executor import Here, Job, Outcome, Workers
+from alnico.experiment.executor import Job, Outcome, Workers
 from alnico.experiment.folder import open_run
 from alnico.experiment.ledger import Ledger
 from alnico.experiment.results import read_record, write_record
@@ -25,7 +25,7 @@ from alnico.experiment.run import resume, run
 from alnico.experiment.spec import read_spec
 from alnico.experiment.study import Study, open_study, write_study
 from alnico.training.trainer import Interrupted
-from studied import furnish, laid_out
+from studied import Here, furnish, laid_out
 
 PARTS = """
 [models.small]
