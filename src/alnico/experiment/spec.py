@@ -186,6 +186,14 @@ def put(settings: dict[str, Any], key: str, value: Any, where: str) -> None:
     place[last] = value
 
 
+def look_up(plain: Mapping[str, Any], name: str) -> Any:
+    """The value of a setting by its dotted name; None where there is none."""
+    place: Any = plain
+    for step in name.split("."):
+        place = place.get(step) if isinstance(place, Mapping) else None
+    return place
+
+
 def changed(settings: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
     """A copy of ``settings`` with ``key.sub=value`` changes on top, unchecked."""
     copy = deepcopy(dict(settings))

@@ -12,6 +12,7 @@ from alnico.evaluation.significance import Comparison, compare, holm, paired_tes
 from alnico.experiment.findings import BASELINE_METRIC
 from alnico.experiment.folder import Question, Run
 from alnico.experiment.results import OWN_MODEL, Duel, RunRecord, warning
+from alnico.experiment.spec import look_up
 from alnico.randomness import rng
 
 CLAIMED = ("recall@20", "ndcg@20")
@@ -64,10 +65,7 @@ class StudyRow:
 
     def setting(self, name: str) -> Any:
         """The value of one setting by its dotted name, None where the run has no such setting."""
-        value: Any = self.record.settings
-        for step in name.split("."):
-            value = value.get(step) if isinstance(value, Mapping) else None
-        return value
+        return look_up(self.record.settings, name)
 
 
 @dataclass(frozen=True, eq=False)
