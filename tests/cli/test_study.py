@@ -297,6 +297,35 @@ def test_run_that_cannot_be_made_shows_in_the_exit_code(
     assert list(json.loads(told.out)["failed"]) == ["toy-bpr-lost-3"]
 
 
+def test_part_alone_is_judged_by_its_own_runs_and_data(
+    short: tuple[Path, Path], tmp_path: Path, command_line: CommandLine
+) -> None:
+    plan, made = short
+    folder = tmp_path / "study"
+    shutil.copytree(made, folder)
+    text = plan.read_text().replace("[datasets]", '[datasets]\ngone = "nowhere/gone"')
+    text = text.replace('name = "grid"', 'name = "grid"\ndatasets = ["toy"]')
+    lost = 'variants = { full = {}, lost = { model.width = { from = "full", fact = "switch_step" } } }'
+    other = tmp_path / "plan.toml"
+    other.write_text(
+        f'{text}\n[[parts]]\nname = "lost"\ntable = "ablations"\ndatasets = ["toy"]\nseeds = "ablation"\n'
+        f'base = "{plan.parent}/bpr.toml"\n{lost}'
+    )
+    said = command_line("study", other, "--to", folder, "--only", "grid")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[-1] == f"2 of 2 runs are finished; the study is in {folder}"
+    assert command_line("study", other, "--to", folder, "--only", "grid", "--dry-run").err == ""
+    said = command_line("study", other, "--to", folder, "--only", "lost")
+    assert said.code == 1
+    assert said.err.startswith("alnico: toy-bpr-lost-3: 'full' has no switch_step to go by")
+    said = command_line("study", other, "--to", folder, "--only", "overall")
+    assert said.code == 2
+    assert "the data set 'gone' is not at nowhere/gone" in said.err
+    said = command_line("study", other, "--to", folder, "--only", "gird")
+    assert said.code == 2
+    assert "has no part 'gird'; did you mean 'grid'?" in said.err
+
+
 def test_second_study_in_a_folder_is_refused(
     short: tuple[Path, Path], tmp_path: Path, command_line: CommandLine
 ) -> None:

@@ -157,8 +157,14 @@ def missing_data(plan: StudyPlan) -> dict[str, str]:
     }
 
 
-def require_data(plan: StudyPlan, available: bool) -> None:
-    """Raise DataError if a data set is missing, or with ``available`` if all are."""
-    missing = missing_data(plan)
-    if missing and (not available or len(missing) == len(plan.datasets)):
-        raise DataError(next(iter(missing.values())))
+def lacking_data(course: Course, part: str | None = None) -> dict[str, str]:
+    """The data sets that one part (None: any) and what it waits for need and that are missing, each with a sentence."""
+    needed = {run.dataset for run in course.serving(part)}
+    return {name: told for name, told in missing_data(course.plan).items() if name in needed}
+
+
+def require_data(course: Course, part: str | None, available: bool) -> None:
+    """Raise DataError if a data set that the part needs is missing, or with ``available`` if all are."""
+    lacking = lacking_data(course, part)
+    if lacking and (not available or len(lacking) == len({run.dataset for run in course.serving(part)})):
+        raise DataError(next(iter(lacking.values())))
