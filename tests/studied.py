@@ -1,11 +1,15 @@
-"""A tiny study: data of thirty users, short runs of models without content, a protocol and a plan as files."""
+"""A tiny study: data of thirty users, short runs of models without content, a protocol and a plan as files, and who
+makes its runs without a process for each."""
 
-from collections.abc import Iterable, Mapping
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import worlds
 from alnico.data.store import save_dataset
 from alnico.experiment.course import Course, lay_out
+from alnico.experiment.executor import Job, Outcome, perform
 from alnico.experiment.plan import load_plan
 from alnico.experiment.protocol import read_protocol
 
@@ -73,3 +77,32 @@ def names(course: Course, part: str) -> list[tuple[str, str]]:
 def same_bytes(first: Path, second: Path, files: Iterable[str]) -> bool:
     """Whether these files are equal in both folders."""
     return all((first / name).read_bytes() == (second / name).read_bytes() for name in files)
+
+
+@dataclass
+class Here:
+    """Makes each run in this process, one after the other."""
+
+    ended: list[Outcome] = field(default_factory=list)
+
+    @property
+    def room(self) -> int:
+        """One, once the last one's end was told."""
+        return int(not self.ended)
+
+    def submit(self, job: Job) -> None:
+        """Make the run; returns when it has ended."""
+        outcome = perform(job)
+        self.ended.append(outcome)
+        if outcome.ending == "stopped":
+            # The training loop caught a signal that was meant for whoever gave the job.
+            signal.raise_signal(signal.SIGINT)
+
+    def wait(self, seconds: float) -> Sequence[Outcome]:
+        """What ended; there is nothing to wait for."""
+        del seconds
+        told, self.ended = self.ended, []
+        return told
+
+    def stop(self) -> None:
+        """Nothing: a run at work has heard the signal itself."""

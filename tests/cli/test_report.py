@@ -9,11 +9,10 @@ import pytest
 from alnico.catalogue.shop import ShopPlan
 from alnico.catalogue.writing import make_shop
 from alnico.experiment.conducting import conduct
-from alnico.experiment.executor import Here
 from alnico.experiment.ledger import Ledger
 from command_lines import CommandLine
 from finished_runs import Finished
-from studied import furnish, laid_out
+from studied import Here, furnish, laid_out
 
 
 def test_report_prints_what_it_writes(finished: Finished, tmp_path: Path, command_line: CommandLine) -> None:

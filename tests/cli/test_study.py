@@ -19,13 +19,13 @@ from alnico.cli.progress import StudyLive, ending, remaining, studying
 from alnico.errors import StorageError
 from alnico.experiment import lock as locks
 from alnico.experiment.conducting import Running, Standing, Unwatched, conduct
-from alnico.experiment.executor import Here, Outcome, Workers
+from alnico.experiment.executor import Outcome, Workers
 from alnico.experiment.ledger import Ledger
 from alnico.experiment.lock import locked
 from alnico.experiment.study import open_study
 from alnico.training.history import read_rows
 from command_lines import CommandLine
-from studied import furnish, laid_out, same_bytes
+from studied import Here, furnish, laid_out, same_bytes
 
 LONG = """
 [[parts]]
@@ -77,6 +77,13 @@ class AtEpoch(Unwatched):
             self.strike()
 
 
+class Counted(Workers):
+    """Tells the number of each job's process."""
+
+    def process(self, name: str) -> int:
+        return self._running[name].pid
+
+
 def epochs(folder: Path) -> int:
     """How many epochs a run has saved."""
     return len(read_rows(folder / "history.jsonl"))
@@ -105,10 +112,10 @@ def test_study_ends_in_the_same_bytes_whoever_is_killed_on_the_way(
         # The worker is killed, and its run has failed.
         ledger = Ledger(laid_out(plan), folder, folder / "records")
         assert ledger.states["toy-bpr-3"] == "started"
-        workers = Workers(1, 1, folder / "logs", held)
+        workers = Counted(1, 1, folder / "logs", held)
 
         def kill_worker() -> None:
-            os.kill(workers.processes["toy-bpr-3"], signal.SIGKILL)
+            os.kill(workers.process("toy-bpr-3"), signal.SIGKILL)
 
         study = conduct(ledger, workers, AtEpoch(reached + 3, kill_worker))
     told = study.content.runs["toy-bpr-3"]
@@ -214,6 +221,29 @@ def test_dry_run_tries_a_model_out_where_nothing_is_known(
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.parametrize("asked", ["on the command line", "in the settings file"])
+def test_dry_run_gives_no_time_for_another_device_than_the_cpu(
+    short: tuple[Path, Path], tmp_path: Path, command_line: CommandLine, asked: str
+) -> None:
+    plan, made = short
+    folder, given = tmp_path / "study", ["--device", "cuda"]
+    shutil.copytree(made, folder)
+    shutil.rmtree(folder / "runs" / "toy-bpr-width=6-3")
+    (folder / "records" / "toy" / "toy-bpr-width=6-3.npz").unlink()
+    if asked == "in the settings file":
+        plan, given = furnish(tmp_path, SHORT), []
+        for name in ("bpr", "popular"):
+            file = tmp_path / f"{name}.toml"
+            file.write_text('device = "cuda"\n' + file.read_text())
+    # What the CPU took says nothing either.
+    said = command_line("study", plan, "--to", folder, "--dry-run", *given)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[3].split()[:3] == ["toy-bpr-width=6-3", "waiting", "-"]
+    assert said.out.splitlines()[-1] == (
+        "3 runs, 1 of them to be made; 1 without a time, which trying out tells of the CPU only"
+    )
+
+
 def test_missing_data_are_one_sentence_and_left_out_only_if_asked(
     short: tuple[Path, Path], tmp_path: Path, command_line: CommandLine
 ) -> None:
@@ -265,6 +295,35 @@ def test_run_that_cannot_be_made_shows_in_the_exit_code(
     told = command_line("study", longer, "--to", folder, "--json")
     assert told.code == 1
     assert list(json.loads(told.out)["failed"]) == ["toy-bpr-lost-3"]
+
+
+def test_part_alone_is_judged_by_its_own_runs_and_data(
+    short: tuple[Path, Path], tmp_path: Path, command_line: CommandLine
+) -> None:
+    plan, made = short
+    folder = tmp_path / "study"
+    shutil.copytree(made, folder)
+    text = plan.read_text().replace("[datasets]", '[datasets]\ngone = "nowhere/gone"')
+    text = text.replace('name = "grid"', 'name = "grid"\ndatasets = ["toy"]')
+    lost = 'variants = { full = {}, lost = { model.width = { from = "full", fact = "switch_step" } } }'
+    other = tmp_path / "plan.toml"
+    other.write_text(
+        f'{text}\n[[parts]]\nname = "lost"\ntable = "ablations"\ndatasets = ["toy"]\nseeds = "ablation"\n'
+        f'base = "{plan.parent}/bpr.toml"\n{lost}'
+    )
+    said = command_line("study", other, "--to", folder, "--only", "grid")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[-1] == f"2 of 2 runs are finished; the study is in {folder}"
+    assert command_line("study", other, "--to", folder, "--only", "grid", "--dry-run").err == ""
+    said = command_line("study", other, "--to", folder, "--only", "lost")
+    assert said.code == 1
+    assert said.err.startswith("alnico: toy-bpr-lost-3: 'full' has no switch_step to go by")
+    said = command_line("study", other, "--to", folder, "--only", "overall")
+    assert said.code == 2
+    assert "the data set 'gone' is not at nowhere/gone" in said.err
+    said = command_line("study", other, "--to", folder, "--only", "gird")
+    assert said.code == 2
+    assert "has no part 'gird'; did you mean 'grid'?" in said.err
 
 
 def test_second_study_in_a_folder_is_refused(

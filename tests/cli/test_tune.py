@@ -126,6 +126,25 @@ def test_missing_search_file_is_named(tmp_path: Path, command_line: CommandLine)
     assert said.err.startswith(f"alnico: cannot read the search file {tmp_path / 'none.toml'}: No such file")
 
 
+@pytest.mark.parametrize("damage", ["no database at all", "a page of it"])
+def test_damaged_trials_are_one_sentence(
+    space: Path, tmp_path: Path, command_line: CommandLine, damage: str
+) -> None:
+    folder = tmp_path / "search"
+    store = folder / "study.db"
+    if damage == "a page of it":
+        assert command_line("tune", space, "--to", folder, "--trials", 1).code == 0
+        store.write_bytes(store.read_bytes()[:4096] + b"x" * (store.stat().st_size - 4096))
+    else:
+        folder.mkdir()
+        store.write_text(20 * "this is no database")
+    said = command_line("tune", space, "--to", folder)
+    assert said.code == 2
+    assert said.err.startswith(f"alnico: {store} cannot be used as the trials of a search: ")
+    assert said.err.endswith("; move it away to begin anew, or choose another --to\n")
+    assert said.err.count("\n") == 1
+
+
 def test_without_optuna_the_extra_is_named(
     space: Path, tmp_path: Path, command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

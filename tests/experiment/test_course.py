@@ -1,11 +1,12 @@
 """From a plan to its runs: each once, with all settings, in an order in which they can be made."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from alnico.errors import ConfigError
-from alnico.experiment.plan import FIGURES, TABLES, Reference
+from alnico.experiment.plan import Reference
 from studied import furnish, laid_out, names
 
 ENTRIES = """
@@ -222,6 +223,42 @@ def test_slip_in_a_plan_is_named(tmp_path: Path, old: str, new: str, sentence: s
         laid_out(furnish(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("file", "changes", "sentence"),
+    [
+        (
+            'model = "bpr_mf"',
+            "",
+            r"small\.toml: 'model' is a group of settings, in TOML \[model\] .*'bpr_mf'",
+        ),
+        ('training = 3\n[model]\nname = "bpr_mf"', "", r"small\.toml: 'training' is a group .*; found 3"),
+        (
+            '[model]\nname = "bpr_mf"',
+            "set = { training = 3 }",
+            r"model 'small': 'training' is a group .*; found 3",
+        ),
+        ('spec = 3\n[model]\nname = "bpr_mf"', "", "there is no setting 'spec'"),
+        ("seed = 3", "", r"the settings name no model; add \[model\]"),
+    ],
+)
+def test_settings_file_without_its_groups_is_named(
+    tmp_path: Path, file: str, changes: str, sentence: str
+) -> None:
+    (tmp_path / "small.toml").write_text(file)
+    parts = '[models.small]\nfile = "{folder}/small.toml"\n' + changes
+    with pytest.raises(ConfigError, match=sentence):
+        laid_out(furnish(tmp_path, parts + ONE.replace(', "{folder}/popular.toml"', "")))
+
+
+def test_group_that_a_record_leaves_to_its_default_is_no_slip(tmp_path: Path) -> None:
+    told = {"spec": {"dataset": "d", "model": {"name": "bpr_mf"}, "training": None}}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    course = laid_out(
+        furnish(tmp_path, ONE.replace('"small", "{folder}/popular.toml"', '"{folder}/run.json"'))
+    )
+    assert [run.model for run in course.runs] == ["bpr_mf"]
+
+
 def test_two_trials_of_one_name_are_refused(tmp_path: Path) -> None:
     twice = """
 [[parts]]
@@ -272,10 +309,3 @@ def test_data_set_can_stand_elsewhere_and_settings_files_follow_its_name(tmp_pat
     assert course.runs[1].model == "popularity"
     with pytest.raises(ConfigError, match=r"has no data set 'tou'; did you mean 'toy'\?"):
         laid_out(path, {"tou": "elsewhere"})
-
-
-def test_every_table_and_figure_of_the_paper_with_runs_has_a_name() -> None:
-    told = [*TABLES.values(), *FIGURES.values()]
-    assert {int(text.split()[1].rstrip(",")) for text in TABLES.values()} == {4, 5, 6, 7}
-    assert {int(text.split()[1].rstrip(",")) for text in FIGURES.values()} == set(range(3, 15))
-    assert len(set(told)) == len(told)

@@ -224,11 +224,14 @@ def test_data_that_cannot_be_read_are_left_alone(folder: Path) -> None:
 
 
 def test_changes_reach_model_and_training(folder: Path) -> None:
-    spec = changed(spec_of(folder), {"model.width": 32, "training.batch_size": 64})
+    spec = changed(spec_of(folder), {"model.width": 32, "training.batch_size": 64, "seed": 5})
+    assert spec.seed == 5
     assert spec.model_config_record().model_dump()["width"] == 32
     assert spec.training.batch_size == 64
     with pytest.raises(ConfigError, match=r"there is no setting 'model\.widht'"):
         changed(spec, {"model.widht": 1})
+    with pytest.raises(ConfigError, match=r"model\.width\.deep: 'width' is a single value"):
+        changed(spec, {"model.width.deep": 1})
 
 
 @pytest.mark.parametrize("name", MODELS)

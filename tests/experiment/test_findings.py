@@ -63,3 +63,14 @@ def test_data_sets_are_looked_at_apart() -> None:
         "toy": "a",
         "other": "b",
     }
+
+
+def test_run_that_had_nothing_to_validate_on_is_no_choice() -> None:
+    blind = run("blind", 0.5, 0.9)
+    blind.result["valid"].update(dict.fromkeys(blind.result["valid"]))
+    blind.result["test"]["recall@20"] = None
+    assert findings([blind], "recall@20", is_grid=True, oracle=False)["toy"].sentences("p", "toy") == []
+    found = findings([blind, run("a", 0.4, 0.2)], "recall@20", is_grid=True, oracle=True)["toy"]
+    for choice in found.strongest_baseline, found.chosen, found.oracle:
+        assert choice is not None
+        assert (choice.variant, choice.among) == ("a", 1)

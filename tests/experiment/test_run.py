@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,28 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
     save_dataset(other, tmp_path / "data", force=True)
     with pytest.raises(StorageError, match=r"data at .* are not those that run .*run was trained on"):
         resume(tmp_path / "run")
+
+
+def test_begun_run_goes_on_where_its_data_have_gone_and_on_another_device(done: Run, tmp_path: Path) -> None:
+    save_dataset(WHOLE, tmp_path / "before")
+    killed(spec_of(tmp_path / "before"), tmp_path / "run")
+    shutil.move(tmp_path / "before", tmp_path / "after")
+    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    # A run of another device: what it saved there serves here.
+    told["spec"]["device"] = "cuda"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(told))
+    other = worlds.dataset_of(worlds.scattered(seed=5, n_users=30, n_items=20, per_user=6))
+    save_dataset(other, tmp_path / "other")
+    with pytest.raises(StorageError, match=r"data at .*other are not those that run .*run was trained on"):
+        resume(tmp_path / "run", dataset=str(tmp_path / "other"), device="cpu")
+    assert json.loads((tmp_path / "run" / "run.json").read_text()) == told
+    made = resume(tmp_path / "run", dataset=str(tmp_path / "after"), device="cpu")
+    assert (made.folder / "scorer.safetensors").read_bytes() == (
+        done.folder / "scorer.safetensors"
+    ).read_bytes()
+    # From now on it knows.
+    assert made.dataset.fingerprint == WHOLE.fingerprint
+    assert made.spec.device == "cpu"
 
 
 def test_same_data_at_another_name_of_theirs_are_the_same(done: Run, data: Path, tmp_path: Path) -> None:

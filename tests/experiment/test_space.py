@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alnico.errors import ConfigError
-from alnico.experiment.space import Choices, Range, Search, load_search, look_up
+from alnico.experiment.space import Choices, Range, Search, load_search
+from alnico.experiment.spec import look_up
 from alnico.models import MODELS
 
 ROOT = Path(__file__).parents[2]

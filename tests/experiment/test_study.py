@@ -17,15 +17,15 @@ from alnico.data.store import open_dataset, save_dataset
 from alnico.errors import ConfigError, StorageError
 from alnico.experiment import executor as executors
 from alnico.experiment.conducting import Unwatched, conduct, expected_seconds, seconds_taken, standing_of
-from alnico.experiment.executor import Here, Job, Outcome, Workers
+from alnico.experiment.executor import Job, Outcome, Workers
 from alnico.experiment.folder import open_run
 from alnico.experiment.ledger import Ledger
 from alnico.experiment.results import read_record, write_record
 from alnico.experiment.run import resume, run
 from alnico.experiment.spec import read_spec
-from alnico.experiment.study import Study, open_study
+from alnico.experiment.study import Study, open_study, write_study
 from alnico.training.trainer import Interrupted
-from studied import furnish, laid_out
+from studied import Here, furnish, laid_out
 
 PARTS = """
 [models.small]
@@ -155,6 +155,18 @@ def test_study_tells_which_runs_serve_which_part_and_what_varies(made: tuple[Stu
         opened.runs_of("gird")
 
 
+def test_python_of_the_docs_runs(made: tuple[Study, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+    blocks = [block.split("```")[0] for block in page.split("```python\n")[1:]]
+    assert len(blocks) == 1
+    text = blocks[0].replace("runs/tiktok", str(made[0].folder)).replace('"ablations"', '"chain"')
+    exec(compile(text, "docs/studies.md", "exec"), {})
+    rows = made[0].runs_of("chain")
+    assert capsys.readouterr().out.splitlines() == [
+        f"{row.label} {row.varied} 3 {row.record.measure('test', 'ndcg@20')}" for row in rows
+    ]
+
+
 def test_findings_rest_on_validation_and_the_oracle_is_marked(made: tuple[Study, list[str]]) -> None:
     opened = made[0]
     grid = opened.runs_of("grid")
@@ -243,6 +255,51 @@ def test_records_elsewhere_and_under_other_names_count_and_are_not_written_over(
     assert blocked.read_bytes() == before
 
 
+def test_run_is_never_told_by_the_numbers_of_another_one_of_its_name(tmp_path: Path) -> None:
+    grid = """
+[[parts]]
+name = "overall"
+table = "overall"
+models = ["{folder}/bpr.toml"]
+seeds = "ablation"
+[[parts]]
+name = "grid"
+figure = "sensitivity"
+base = "{folder}/bpr.toml"
+seeds = "ablation"
+grids = [{ settings = { model.width = [6] } }]
+"""
+    plan = furnish(tmp_path, grid)
+    settings, folder, records = tmp_path / "bpr.toml", tmp_path / "study", tmp_path / "records"
+    narrow = settings.read_text()
+    settings.write_text(narrow.replace("width = 4", "width = 6"))
+    assert study(plan, folder, records)[1] == ["toy-bpr-3"]
+
+    # The file changes: what has the name of the first run is now the grid's, and the first run is yet to be made.
+    settings.write_text(narrow)
+    write_study(Ledger(laid_out(plan), folder, records))
+    opened = open_study(folder)
+    assert opened.runs_of("overall") == []
+    assert [(entry.variant, told.state) for entry, told in opened.lacking("overall")] == [
+        ("BPR-MF", "waiting")
+    ]
+    assert [one.record.settings["model"]["width"] for one in opened.runs_of("grid")] == [6]
+
+    study(plan, folder, records)
+    # A record of the same name under other data is another run's.
+    (records / "zoo").mkdir()
+    for path in (records / "toy").iterdir():
+        shutil.copy(records / "toy" / "toy-bpr-3.npz", records / "zoo" / path.name)
+    for _ in ("folders", "records"):
+        opened = open_study(folder)
+        widths = {
+            part: [one.record.settings["model"]["width"] for one in opened.runs_of(part)]
+            for part in ("overall", "grid")
+        }
+        assert widths == {"overall": [4], "grid": [6]}
+        shutil.rmtree(folder / "runs", ignore_errors=True)
+
+
 def test_other_data_make_other_runs(made: tuple[Study, list[str]], tmp_path: Path) -> None:
     folder = copied(made[0], tmp_path / "study")
     plan = furnish(tmp_path, PARTS)
@@ -271,6 +328,22 @@ def test_oracle_waits_until_all_runs_of_its_part_have_ended(plan: Path, tmp_path
     found = opened.findings_of("grid")["toy"]
     assert found.chosen is not None
     assert found.oracle is None
+
+
+def test_study_of_models_that_need_no_validation_goes_through_without_any(tmp_path: Path) -> None:
+    parts = """
+[[parts]]
+name = "overall"
+table = "overall"
+models = ["{folder}/popular.toml"]
+"""
+    plan = furnish(tmp_path, parts)
+    protocol = tmp_path / "protocol.toml"
+    protocol.write_text(protocol.read_text().replace('rule = "random"', 'rule = "random"\nvalid = 0.0'))
+    opened, order = study(plan, tmp_path / "study")
+    assert order == ["toy-popular-1", "toy-popular-2"]
+    assert [one.record.measure("valid", "recall@5") for one in opened.runs_of("overall")] == [None, None]
+    assert opened.findings_of("overall")["toy"].strongest_baseline is None
 
 
 FAILING = """
@@ -316,9 +389,9 @@ def test_run_that_began_and_was_killed_is_resumed(
             path.unlink()
     resumed: list[str] = []
 
-    def watched(at: Path) -> object:
+    def watched(at: Path, **given: str) -> object:
         resumed.append(at.name)
-        return resume(at)
+        return resume(at, **given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(executors, "resume", watched)
     _, order = study(plan, folder)
@@ -327,6 +400,26 @@ def test_run_that_began_and_was_killed_is_resumed(
         made[0].folder / "runs" / "toy-small-1" / "scorer.safetensors"
     ).read_bytes()
     assert (folder / "records" / "toy" / "toy-small-1.npz").exists()
+
+
+def test_begun_run_follows_data_and_device_of_the_command_line(
+    made: tuple[Study, list[str]], tmp_path: Path
+) -> None:
+    folder = copied(made[0], tmp_path / "study")
+    plan = furnish(tmp_path, PARTS)
+    (folder / "records" / "toy" / "toy-small-1.npz").unlink()
+    begun = folder / "runs" / "toy-small-1"
+    (begun / "result.json").unlink()
+    told = json.loads((begun / "run.json").read_text())
+    told["spec"].update(dataset="gone", device="cuda")
+    (begun / "run.json").write_text(json.dumps(told))
+    shutil.move(tmp_path / "data", tmp_path / "moved")
+    course = laid_out(plan, {"toy": str(tmp_path / "moved")})
+    ledger = Ledger(course, folder, folder / "records", part="overall", device="cpu")
+    assert ledger.states["toy-small-1"] == "started"
+    order = Order()
+    conduct(ledger, Here(), order)
+    assert [(outcome.ending, outcome.sentence) for outcome in order.outcomes] == [("finished", "")]
 
 
 def test_time_left_is_that_of_runs_of_the_same_model(
@@ -405,6 +498,11 @@ def test_what_is_no_study_and_what_a_newer_version_wrote_is_refused(
     content = json.loads((made[0].folder / "study.json").read_text())
     (tmp_path / "study.json").write_text(json.dumps({**content, "format": 99}))
     with pytest.raises(StorageError, match="has format 99, newer than this alnico reads"):
+        open_study(tmp_path)
+    (tmp_path / "study.json").write_text(json.dumps({**content, "format": 1}))
+    with pytest.raises(
+        StorageError, match=r"has format 1, .*; run the study again, what is finished is kept"
+    ):
         open_study(tmp_path)
     (tmp_path / "study.json").write_text(json.dumps(content))
     with pytest.raises(StorageError, match=r"toy-popular-1 of the study .* is gone, folder and record"):

@@ -20,10 +20,12 @@ from alnico.data.splitting import split as split_dataset
 from alnico.errors import AlnicoError, ConfigError, DataError, StorageError
 from alnico.experiment import bench as benches
 from alnico.experiment.bench import Unwatched
+from alnico.experiment.crew import hired
+from alnico.experiment.lock import locked
 from alnico.experiment.run import run
 from alnico.experiment.space import load_search
 from alnico.experiment.spec import load_spec, settings_toml
-from alnico.experiment.trials import Trial
+from alnico.experiment.trials import Task, Trial, open_store
 from alnico.experiment.tune import Tuned, train_winner, tune
 from alnico.training.checkpoint import Progress
 from alnico.training.trainer import Interrupted
@@ -405,6 +407,9 @@ def test_winner_is_tested_once(board: Path, tmp_path: Path) -> None:
     done = tune(space, tmp_path / "search")
     assert not list((tmp_path / "search").rglob("result.json"))
     assert done.best is not None
+    with locked(done.folder, "search"), pytest.raises(StorageError, match="another search is at work in"):
+        train_winner(done)
+    assert not list((tmp_path / "search").rglob("run.json"))
     winner = train_winner(done)
     assert winner.result["valid"]["recall@5"] == done.best.value
     before = (winner.folder / "result.json").stat().st_mtime_ns
@@ -554,6 +559,22 @@ def test_what_a_dead_worker_was_at_is_made_again(board: Path, tmp_path: Path) ->
     assert multiprocessing.active_children() == []
     assert "running" not in (folder / "trials.csv").read_text()
     assert sorted(by_place(tune(space, folder))) == [0, 1, 2, 3]
+
+
+def test_worker_that_died_while_idle_is_replaced(tastes: Path, tmp_path: Path) -> None:
+    grid = {"joint": {"sampler": "grid"}, "space": {"model.neighbours": {"choices": [5, 9]}}}
+    space = searches.search(tmp_path, grid, searches.KNN, tastes)
+    path = tmp_path / "study.db"
+    with open_store(path, space) as store, hired(1, path, store, space, Unwatched()) as crew:
+        (idle,) = multiprocessing.active_children()
+        before = idle.pid
+        idle.kill()
+        idle.join()
+        crew.take(Task(1, 0, 0, 0))
+        (fresh,) = multiprocessing.active_children()
+        assert fresh.pid != before
+        assert list(crew.busy) == [1]
+    assert multiprocessing.active_children() == []
 
 
 class KillsThemAll(Unwatched):

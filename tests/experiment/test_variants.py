@@ -100,18 +100,31 @@ def test_users_are_averaged_within_and_over_splits() -> None:
         study_row("MAGNET", [0, 1], seed=2, split="a", users=[4, 7]),
         study_row("MAGNET", [0.25, 1], seed=3, split="b", users=[7, 9]),
         study_row("MAGNET", [9, 9], seed=4, split="only here", users=[1, 2]),
+        study_row("MAGNET", [9, 9], seed=5, split="a", users=[4, 7]),
     ]
     second = [
         study_row("LightGCN", [0, 0], seed=1, split="a", users=[4, 7], model="lightgcn"),
+        study_row("LightGCN", [1, 0], seed=2, split="a", users=[4, 7], model="lightgcn"),
         study_row("LightGCN", [1, 0], seed=3, split="b", users=[7, 9], model="lightgcn"),
     ]
     (field,) = fields(first + second)
     both = paired_scores(field.variants[0], field.variants[1], N)
     assert both is not None
     assert both[0].users.tolist() == [4, 7, 9]
-    # User 7: the mean of (0 + 1) / 2 in split a and .25 in b.
+    # User 7: the mean of (0 + 1) / 2 in split a and .25 in b; seeds 4 and 5 are the first's alone.
     assert both[0].of(N).tolist() == [0.5, 0.375, 1]
-    assert both[1].of(N).tolist() == [0, 0.5, 0]
+    assert both[1].of(N).tolist() == [0.5, 0.5, 0]
+
+
+def test_seed_that_one_side_lacks_makes_no_difference() -> None:
+    rows = [study_row(label, [1, 0], seed=1, model="lightgcn") for label in ("one", "other")]
+    lucky = study_row("one", [1, 1], seed=2, model="lightgcn")
+    (field,) = fields([*rows, lucky])
+    told = contrast(*field.variants, N)
+    assert told is not None
+    assert (told.n_seeds, told.users.difference) == (1, 0)
+    (apart,) = fields([lucky, rows[1]])
+    assert contrast(*apart.variants, N) is None
 
 
 def test_seeds_are_paired_by_seed_and_split() -> None:

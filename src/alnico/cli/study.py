@@ -47,7 +47,7 @@ def study(
     from alnico.experiment.conducting import conduct
     from alnico.experiment.course import lay_out
     from alnico.experiment.executor import Workers
-    from alnico.experiment.ledger import Ledger, missing_data, require_data
+    from alnico.experiment.ledger import Ledger, lacking_data, require_data
     from alnico.experiment.lock import locked
     from alnico.experiment.plan import load_plan
     from alnico.experiment.protocol import read_protocol
@@ -55,18 +55,17 @@ def study(
 
     asked = load_plan(plan, _places(data or []))
     course = lay_out(asked, read_protocol(asked.protocol))
-    if only is not None:
-        asked.part(only)
+    lacking = lacking_data(course, only)
     folder = to or Path("runs") / asked.name
     if dry_run:
-        for sentence in missing_data(asked).values():
+        for sentence in lacking.values():
             typer.echo(f"alnico: {sentence}", err=True)
         _foretell(
             Ledger(course, folder, records or folder / "records", part=only, device=device), workers, json
         )
         return
-    require_data(asked, available)
-    for sentence in missing_data(asked).values():
+    require_data(course, only, available)
+    for sentence in lacking.values():
         typer.echo(f"alnico: left out: {sentence}", err=True)
     count = threads or max(1, (os.cpu_count() or 1) // workers)
     with locked(folder, "study") as held:
@@ -128,7 +127,13 @@ def _foretell(ledger: "Ledger", workers: int, json: bool) -> None:
     )
     shared = f", about {duration(seconds / workers)} with {workers} workers" if workers > 1 else ""
     bound = "at most " if any(told.is_bound for told in durations.values()) else "about "
-    print(f"{len(rows)} runs, {len(durations)} of them to be made: {bound}{duration(seconds)}{shared}")
+    to_make = sum(row["state"] in ("waiting", "started") for row in rows)
+    said = f"{len(rows)} runs, {to_make} of them to be made"
+    if durations or not to_make:
+        said += f": {bound}{duration(seconds)}{shared}"
+    if len(durations) < to_make:
+        said += f"; {to_make - len(durations)} without a time, which trying out tells of the CPU only"
+    print(said)
 
 
 def _time(row: dict[str, Any]) -> str:
@@ -138,10 +143,9 @@ def _time(row: dict[str, Any]) -> str:
 
 
 def _conclude(made: "Study", ledger: "Ledger", json: bool) -> None:
-    """Say what was found; leaves with exit code 1 where runs failed."""
-    failed = {
-        name: run.sentence for name, run in made.content.runs.items() if run.state in ("failed", "blocked")
-    }
+    """Say what was found; leaves with exit code 1 where runs failed that were wanted."""
+    runs = {run.name: made.content.runs[run.name] for run in ledger.wanted}
+    failed = {name: run.sentence for name, run in runs.items() if run.state in ("failed", "blocked")}
     found = {
         part.name: {
             dataset: told.model_dump(mode="json") for dataset, told in made.findings_of(part.name).items()

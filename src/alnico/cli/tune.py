@@ -96,7 +96,7 @@ def _plain(done: "Tuned") -> dict[str, Any]:
 
 
 def _tell(done: "Tuned") -> None:
-    from alnico.experiment.space import look_up
+    from alnico.experiment.spec import look_up
 
     spent = done.spent
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in spent["outcomes"].items())

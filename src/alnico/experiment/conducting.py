@@ -173,14 +173,20 @@ Taken = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 def seconds_taken(ledger: Ledger) -> Taken:
-    """What the finished runs took, by data set and model."""
+    """What the finished runs took, by data set and model; those that were trained elsewhere than asked do not count."""
     taken: dict[str, dict[str, list[float]]] = {}
     for run in ledger.course.runs:
-        if run.name in ledger.known:
-            result = ledger.known[run.name].result
+        known = ledger.known.get(run.name)
+        if known is not None and kind_of(known.device) == kind_of(ledger.device_of(run)):
+            result = known.result
             seconds = result["training_seconds"] + result["test_seconds"]
             taken.setdefault(run.dataset, {}).setdefault(run.model, []).append(seconds)
     return taken
+
+
+def kind_of(device: str) -> str:
+    """What cuda:0 and cuda:1 have in common."""
+    return device.partition(":")[0]
 
 
 def expected_seconds(taken: Taken, dataset: str, model: str) -> float | None:

@@ -202,7 +202,7 @@ class _Layout:
 
     def _file(self, path: str) -> Mapping[str, Any]:
         if path not in self.files:
-            self.files[path] = read_settings(Path(path))
+            self.files[path] = _grouped(read_settings(Path(path)), path)
         return self.files[path]
 
     def _changed(
@@ -216,7 +216,7 @@ class _Layout:
                     "selection and measures ([[patience]] makes exceptions), the command line names data and device"
                 )
             put(changed, key, value, where)
-        return changed
+        return _grouped(changed, where)
 
     def _settle(self, address: Address, waiting: tuple[Address, ...]) -> PlannedRun:
         """The run at this address, after those that it waits for."""
@@ -232,7 +232,7 @@ class _Layout:
         }
         settings = _copied(trial.settings)
         settings["dataset"] = self.plan.datasets[dataset]
-        patience = self._exception(str(settings.get("model", {}).get("name")))
+        patience = self._exception(str(settings["model"].get("name")))
         settings = self.protocol.imposed(settings, seed, None if patience is None else patience.patience)
         exception = (
             None
@@ -277,9 +277,22 @@ class _Layout:
         return f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:6]}" if taken else name
 
 
+def _grouped(settings: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The settings, if those that are read before all others are checked are groups. Raises ConfigError if not."""
+    groups = {"model": {}, "training": {}} | {
+        name: settings[name] for name in ("model", "training") if settings.get(name) is not None
+    }
+    for name, group in groups.items():
+        if not isinstance(group, Mapping):
+            raise ConfigError(
+                f"{where}: {name!r} is a group of settings, in TOML [{name}] with a line for each; found {group!r}"
+            )
+    return {**settings, **groups}
+
+
 def _title(settings: Mapping[str, Any]) -> str:
     """The title of the settings' model; its name where there is no such model, which is found out later."""
-    name = str(settings.get("model", {}).get("name"))
+    name = str(settings["model"].get("name"))
     return MODELS[name].card.title if name in MODELS else name
 
 

@@ -76,8 +76,12 @@ class Crew:
     def take(self, task: Task) -> None:
         """Give the trial to an idle worker."""
         worker = next(worker for worker in self.workers if worker.task is None)
+        try:
+            worker.pipe.send(task)
+        except ConnectionError:  # it died while it had nothing to do
+            self._replace(worker)
+            worker.pipe.send(task)
         worker.task = task
-        worker.pipe.send(task)
 
     def wait(self) -> None:
         """Return when a trial has ended; pass on what workers tell until then.

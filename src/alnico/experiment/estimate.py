@@ -28,7 +28,7 @@ from alnico.experiment.folder import default_recipe, open_for
 from alnico.experiment.machine import free_bytes, peak_memory_bytes, resident_bytes
 from alnico.experiment.probing import Copy, Probe, probe, warm_up
 from alnico.experiment.run import check_parts, device_of
-from alnico.experiment.spec import RunSpec, read_spec
+from alnico.experiment.spec import RunSpec, put, read_spec
 from alnico.models import model_class
 from alnico.training.batches import BatchSource
 
@@ -369,9 +369,8 @@ def _thriftier(spec: RunSpec, excess: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def changed(spec: RunSpec, changes: Mapping[str, Any]) -> RunSpec:
-    """``spec`` with settings changed, each named group.setting. Raises ConfigError for an unknown one."""
+    """``spec`` with settings changed by their dotted keys. Raises ConfigError for an unknown one."""
     plain = spec.model_dump(exclude_unset=True)
     for key, value in changes.items():
-        group, name = key.split(".")
-        plain[group] = {**plain.get(group, {}), name: value}
+        put(plain, key, value, key)
     return read_spec(plain)

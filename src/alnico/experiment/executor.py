@@ -1,4 +1,4 @@
-"""Who makes runs: this process, processes beside it, or whatever else keeps to ``Executor``."""
+"""Who makes runs: processes beside this one, or whatever else keeps to ``Executor``."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def perform(job: Job) -> Outcome:
     folder = Path(job.folder)
     try:
         if (folder / RECORD).exists():
-            resume(folder)
+            resume(folder, dataset=job.spec["dataset"], device=job.spec["device"])
         else:
             run(read_spec(job.spec), folder, label=job.label, protocol=job.protocol)
     except Interrupted as stop:
@@ -73,35 +73,6 @@ def perform(job: Job) -> Outcome:
     except (AlnicoError, OSError) as problem:
         return Outcome(job.name, "failed", " ".join(str(problem).split()))
     return Outcome(job.name, "finished")
-
-
-@dataclass
-class Here:
-    """Makes each run in this process, one after the other."""
-
-    ended: list[Outcome] = field(default_factory=list)
-
-    @property
-    def room(self) -> int:
-        """One, once the last one's end was told."""
-        return int(not self.ended)
-
-    def submit(self, job: Job) -> None:
-        """Make the run; returns when it has ended."""
-        outcome = perform(job)
-        self.ended.append(outcome)
-        if outcome.ending == "stopped":
-            # The training loop caught a signal that was meant for whoever gave the job.
-            signal.raise_signal(signal.SIGINT)
-
-    def wait(self, seconds: float) -> Sequence[Outcome]:
-        """What ended; there is nothing to wait for."""
-        del seconds
-        told, self.ended = self.ended, []
-        return told
-
-    def stop(self) -> None:
-        """Nothing: a run at work has heard the signal itself."""
 
 
 @dataclass
@@ -124,11 +95,6 @@ class Workers:
     def room(self) -> int:
         """Processes that are not in use."""
         return self.count - len(self._running)
-
-    @property
-    def processes(self) -> Mapping[str, int]:
-        """The number of each job's process."""
-        return {name: process.pid for name, process in self._running.items()}
 
     def submit(self, job: Job) -> None:
         """Start a process for this job."""

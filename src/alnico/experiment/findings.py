@@ -1,7 +1,7 @@
 """What the runs of a part say together: the strongest baseline, the trial that validation chooses, and what choosing on
 the test part would have claimed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
@@ -24,9 +24,10 @@ class Tried:
     dataset: str
     result: Mapping[str, Any]
 
-    def measure(self, part: Literal["valid", "test"], metric: str) -> float:
-        """The mean of one measure."""
-        return float(self.result[part][metric])
+    def measure(self, part: Literal["valid", "test"], metric: str) -> float | None:
+        """The mean of one measure; None where it was not taken, or over nobody."""
+        value = self.result[part].get(metric)
+        return None if value is None else float(value)
 
 
 class Choice(BaseModel, frozen=True, extra="forbid"):
@@ -90,30 +91,27 @@ def findings(tried: Sequence[Tried], metric: str, *, is_grid: bool, oracle: bool
 def _best(
     tried: Sequence[Tried], part: Literal["valid", "test"], metric: str, mark: str | None = None
 ) -> Choice | None:
-    by_variant: dict[str, list[Tried]] = {}
+    by_variant: dict[str, list[float]] = {}
     for one in tried:
-        if metric in one.result[part]:
-            by_variant.setdefault(one.variant, []).append(one)
+        if (value := one.measure(part, metric)) is not None:
+            by_variant.setdefault(one.variant, []).append(value)
     if not by_variant:
         return None
     most = max(map(len, by_variant.values()))
-    whole = {variant: runs for variant, runs in by_variant.items() if len(runs) == most}
-
-    def mean(runs: Sequence[Tried], of: Callable[[Tried], float]) -> float:
-        return fmean(of(one) for one in runs)
-
-    variant = max(whole, key=lambda name: mean(whole[name], lambda one: one.measure(part, metric)))
-    runs = whole[variant]
+    means = {variant: fmean(values) for variant, values in by_variant.items() if len(values) == most}
+    variant = max(means, key=lambda name: means[name])
+    runs = [one for one in tried if one.variant == variant and one.measure(part, metric) is not None]
+    tested = {name: [one.measure("test", name) for one in runs] for name in KEPT_METRICS}
     return Choice(
         variant=variant,
         by=f"{part} {metric}",
-        value=mean(runs, lambda one: one.measure(part, metric)),
+        value=means[variant],
         test={
-            name: fmean(one.measure("test", name) for one in runs)
-            for name in KEPT_METRICS
-            if all(name in one.result["test"] for one in runs)
+            name: fmean(value for value in values if value is not None)
+            for name, values in tested.items()
+            if None not in values
         },
-        runs=len(runs),
-        among=len(whole),
+        runs=most,
+        among=len(means),
         mark=mark,
     )

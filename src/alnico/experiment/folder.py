@@ -108,10 +108,29 @@ class Run:
     @cached_property
     def dataset(self) -> Dataset:
         """The data it was trained on, in the run's modalities. Raises StorageError if the data have changed since."""
-        dataset = open_for(self.spec)
+        return self._checked(self.spec)
+
+    def moved(self, dataset: str | None = None, device: str | None = None) -> "Run":
+        """The run with its data at another place, on another device, as run.json says from now on.
+
+        Raises StorageError if the data there are others.
+        """
+        given = {"dataset": dataset, "device": device}
+        settings = {
+            **self.record["spec"],
+            **{key: value for key, value in given.items() if value is not None},
+        }
+        if settings == self.record["spec"]:
+            return self
+        self._checked(read_spec(settings))
+        write_json(self.folder / RECORD, {**self.record, "spec": settings})
+        return Run(self.folder)
+
+    def _checked(self, spec: RunSpec) -> Dataset:
+        dataset = open_for(spec)
         if dataset.fingerprint != self.record["dataset"]["fingerprint"]:
             raise StorageError(
-                f"the data at {self.spec.dataset} are not those that run {self.folder} was trained on; "
+                f"the data at {spec.dataset} are not those that run {self.folder} was trained on; "
                 "bring the old data back, or train again"
             )
         return dataset
@@ -186,9 +205,13 @@ def settings_fingerprint(
 ) -> str:
     """A hash of the settings and of the fingerprints of data and split.
 
-    Where the data stand does not matter, what they hold does. Top-level settings in ``leaving_out`` do not count.
+    Where the data stand and which device trains does not matter, what the data hold does. Top-level settings in
+    ``leaving_out`` do not count.
     """
     settings = {key: value for key, value in spec.resolved().items() if key not in leaving_out}
+    if "device" in settings:
+        # Checkpoints written when the device still counted stay readable, where it was the CPU.
+        settings["device"] = "cpu"
     if not settings.get("min_user"):
         # Checkpoints written before there was this setting stay readable.
         settings.pop("min_user", None)

@@ -44,6 +44,23 @@ class Ledger:
         """What the finished runs found, by their name in the plan."""
         return {name: known.result for name, known in self.known.items()}
 
+    def folder_of(self, name: str) -> str | None:
+        """The folder in ``runs`` of the run with this name in the plan; None where it has none."""
+        has_folder = (
+            self.known[name].run is not None
+            if name in self.known
+            else self.states[name] in ("started", "running")
+        )
+        return self.names[name] if has_folder else None
+
+    def record_of(self, name: str) -> str | None:
+        """The record, as DATASET/NAME, of the run with this name in the plan; None where it has none."""
+        return self.known[name].place if name in self.known else None
+
+    def device_of(self, run: PlannedRun) -> str:
+        """Where a run is to be trained."""
+        return self.device or str(run.settings.get("device") or "cpu")
+
     def ready(self) -> list[PlannedRun]:
         """The wanted runs that can begin, in order."""
         return [
@@ -140,8 +157,14 @@ def missing_data(plan: StudyPlan) -> dict[str, str]:
     }
 
 
-def require_data(plan: StudyPlan, available: bool) -> None:
-    """Raise DataError if a data set is missing, or with ``available`` if all are."""
-    missing = missing_data(plan)
-    if missing and (not available or len(missing) == len(plan.datasets)):
-        raise DataError(next(iter(missing.values())))
+def lacking_data(course: Course, part: str | None = None) -> dict[str, str]:
+    """The data sets that one part (None: any) and what it waits for need and that are missing, each with a sentence."""
+    needed = {run.dataset for run in course.serving(part)}
+    return {name: told for name, told in missing_data(course.plan).items() if name in needed}
+
+
+def require_data(course: Course, part: str | None, available: bool) -> None:
+    """Raise DataError if a data set that the part needs is missing, or with ``available`` if all are."""
+    lacking = lacking_data(course, part)
+    if lacking and (not available or len(lacking) == len({run.dataset for run in course.serving(part)})):
+        raise DataError(next(iter(lacking.values())))

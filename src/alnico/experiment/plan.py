@@ -34,28 +34,7 @@ Figure = Literal[
     "embedding",
     "cases",
 ]
-TABLES: Mapping[Table, str] = {
-    "overall": "Table 4, all models side by side",
-    "ablations": "Table 5, MAGNET without one of its parts",
-    "schedules": "Table 6, how entropy sets the stage weights",
-    "efficiency": "Table 7, memory and time",
-}
-FIGURES: Mapping[Figure, str] = {
-    "templates": "Figure 3, alpha, beta and delta",
-    "pool": "Figure 4, families of templates against experts per pair",
-    "replicas": "Figure 4, replicas of experts against experts per pair",
-    "routing": "Figure 5, shares of experts, groups and families",
-    "difficulty": "Figure 6, gain of the second view by difficulty and activity",
-    "mechanism": "Figure 7, entropy and stages by step",
-    "dynamics": "Figure 8, routing by epoch",
-    "trigger": "Figure 9, threshold and window of the switch",
-    "regularisation": "Figure 10, weight of the routing terms",
-    "sensitivity": "Figure 11, eight parameters one at a time",
-    "cost": "Figure 12, quality against time",
-    "embedding": "Figure 13, users and items in the plane",
-    "cases": "Figure 14, single recommendations",
-}
-"""The paper's tables and figures that runs serve. Table 2 describes data and needs none."""
+"""The tables and figures that runs serve: the paper's, and one of faithfulness. Table 2 needs no runs."""
 
 Fact = Literal["steps", "epochs", "best_epoch", "switch_step"]
 

@@ -86,14 +86,24 @@ def run(
     return _finish(spec, folder, dataset, split, model, device, watcher, resume=False)
 
 
-def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
+def resume(
+    folder: str | Path,
+    *,
+    dataset: str | None = None,
+    device: str | None = None,
+    watcher: Watcher | None = None,
+) -> Run:
     """Go on with a run that was stopped or killed; a finished one is returned as it is.
 
-    On the CPU at the same thread count the result is bit-identical to that of an uninterrupted run.
+    ``dataset`` says where its data stand now, ``device`` where to train from now on; run.json takes both over. On the
+    CPU at the same thread count the result is bit-identical to that of an uninterrupted run.
+    Raises StorageError if the data are others than those it was begun with.
     """
     begun = open_run(folder)
     if begun.is_tested:
         return begun
+    if dataset is not None or device is not None:
+        begun = begun.moved(dataset, device)
     spec = begun.spec
     model = build_model(spec, begun.dataset, begun.split.train)
     if begun.record["warm_start"] and not Desk(begun.folder).has_checkpoint:

@@ -18,11 +18,12 @@ TOLD_BY_FINGERPRINTS = ("dataset", "min_user", "split", "device")
 
 @dataclass(frozen=True)
 class Known:
-    """A run that is there: its folder, or its record, or both."""
+    """A run that is there: its folder, or its record, or both; ``place`` is the record's, as DATASET/NAME."""
 
     name: str
     run: Run | None = None
     record: RunRecord | None = None
+    place: str | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -36,6 +37,14 @@ class Known:
             return self.record.result
         assert self.run is not None
         return self.run.result
+
+    @property
+    def device(self) -> str:
+        """Where it was trained."""
+        if self.record is not None:
+            return str(self.record.settings["device"])
+        assert self.run is not None
+        return str(self.run.record["spec"]["device"])
 
     def in_full(self) -> RunRecord:
         """Its record, made from the folder where none was kept."""
@@ -60,7 +69,7 @@ class Shelf:
         self._data: dict[tuple[Any, ...], tuple[Dataset, dict[Any, str]]] = {}
         for path in sorted(records.glob(f"*/*{SUFFIX}")):
             record = read_record(path)
-            self._put(Known(record.name, record=record), record.record)
+            self._put(Known(record.name, record=record, place=_place(path)), record.record)
         for path in sorted(runs.glob(f"*/{RECORD}")):
             run = open_run(path.parent)
             self._put(Known(run.name, run), run.record)
@@ -75,7 +84,12 @@ class Shelf:
         if before is not None and before.is_finished and not known.is_finished:
             return
         if before is not None and before.name == known.name:
-            known = Known(known.name, known.run or before.run, known.record or before.record)
+            known = Known(
+                known.name,
+                known.run or before.run,
+                known.record or before.record,
+                known.place or before.place,
+            )
         self._known[identity] = known
 
     def identity(self, spec: RunSpec) -> str:
@@ -108,11 +122,14 @@ class Shelf:
         known = Known(name, run) if identity is None else self._known[identity]
         if known.record is None:
             record = known.in_full()
-            write_record(record, self.records)
-            known = Known(name, run, record)
+            known = Known(name, run, record, _place(write_record(record, self.records)))
             if identity is not None:
                 self._known[identity] = known
         return known
+
+
+def _place(record: Path) -> str:
+    return f"{record.parent.name}/{record.name.removesuffix(SUFFIX)}"
 
 
 def told_identity(record: Mapping[str, Any]) -> str | None:

@@ -375,11 +375,3 @@ def _check(search: Search, stage: Stage) -> None:
     for number in range(len(stage.sweeps)):
         for point in stage.points(number):
             search.settings_of(point)
-
-
-def look_up(plain: Mapping[str, Any], name: str) -> Any:
-    """The value of a setting by its dotted name; None where there is none."""
-    place: Any = plain
-    for step in name.split("."):
-        place = place.get(step) if isinstance(place, Mapping) else None
-    return place

@@ -139,7 +139,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """The plain settings in a TOML or JSON file, a run's run.json included. Raises ConfigError if it holds none."""
     content = read_table(path, "settings file")
     # A finished run's own record can be asked for again.
-    return dict(content["spec"]) if "spec" in content else content
+    return dict(content["spec"]) if isinstance(content.get("spec"), dict) else content
 
 
 def read_table(path: Path, what: str) -> dict[str, Any]:
@@ -184,6 +184,14 @@ def put(settings: dict[str, Any], key: str, value: Any, where: str) -> None:
             raise ConfigError(f"{where}: {step!r} is a single value, not a group of settings")
         place = inner
     place[last] = value
+
+
+def look_up(plain: Mapping[str, Any], name: str) -> Any:
+    """The value of a setting by its dotted name; None where there is none."""
+    place: Any = plain
+    for step in name.split("."):
+        place = place.get(step) if isinstance(place, Mapping) else None
+    return place
 
 
 def changed(settings: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:

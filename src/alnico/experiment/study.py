@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from alnico.experiment.spec import validated
 from alnico.experiment.variants import StudyRow
 from alnico.storage import read_json, write_json
 
-STUDY, FORMAT = "study.json", 1
+STUDY, FORMAT = "study.json", 2
 
 
 class StudiedRun(BaseModel, frozen=True, extra="forbid"):
@@ -31,6 +30,10 @@ class StudiedRun(BaseModel, frozen=True, extra="forbid"):
     seed: int
     model: str
     state: State
+    folder: str | None = None
+    """Its folder in ``runs``, where it has one."""
+    record: str | None = None
+    """Its record, as DATASET/NAME, where it has one."""
     sentence: str = ""
     """Why it is not finished, where there is a reason."""
     exception: str | None = None
@@ -41,6 +44,7 @@ class PartEntry(BaseModel, frozen=True, extra="forbid"):
     """A run in a part: what the part calls it and which of its settings vary there, by dotted key."""
 
     run: str
+    """Its name in the plan."""
     variant: str
     varied: Mapping[str, Any]
     dataset: str
@@ -48,7 +52,7 @@ class PartEntry(BaseModel, frozen=True, extra="forbid"):
 
 
 class StudyFile(BaseModel, frozen=True, extra="forbid"):
-    """What study.json holds; ``runs`` by the name of their folder or record, ``parts`` and ``findings`` by part."""
+    """What study.json holds; ``runs`` by their name in the plan, ``parts`` and ``findings`` by part."""
 
     format: int
     plan: StudyPlan
@@ -107,28 +111,27 @@ class Study:
         """By data set, what the part's runs say together."""
         return self.content.findings.get(self.content.plan.part(part).name, {})
 
-    @cached_property
-    def _stored(self) -> Mapping[str, Path]:
-        folder = self.folder / self.content.records
-        return {path.name.removesuffix(SUFFIX): path for path in sorted(folder.glob(f"*/*{SUFFIX}"))}
-
     def _opened(self, name: str) -> tuple[RunRecord, Run | None]:
-        folder = self.folder / "runs" / name
-        run = open_run(folder) if folder.is_dir() else None
+        told = self.content.runs[name]
+        folder = None if told.folder is None else self.folder / "runs" / told.folder
+        run = None if folder is None or not folder.is_dir() else open_run(folder)
+        stored = (
+            None if told.record is None else self.folder / self.content.records / f"{told.record}{SUFFIX}"
+        )
         if run is not None and run.is_tested:
             record = record_of(run)
-        elif name in self._stored:
-            record, run = read_record(self._stored[name]), None
+        elif stored is not None and stored.exists():
+            record, run = read_record(stored), None
         else:
             raise StorageError(
                 f"the run {name} of the study {self.folder} is gone, folder and record; run the study again"
             )
-        stamp = self.protocol.stamp(self.content.runs[name].exception)
+        stamp = self.protocol.stamp(told.exception)
         return replace(record, record={**record.record, "protocol": stamp}), run
 
 
 def open_study(folder: str | Path) -> Study:
-    """The study in this folder. Raises StorageError when there is none, or a newer alnico wrote it."""
+    """The study in this folder. Raises StorageError when there is none, or another version of alnico wrote it."""
     folder = Path(folder)
     if not (folder / STUDY).exists():
         raise StorageError(
@@ -139,13 +142,18 @@ def open_study(folder: str | Path) -> Study:
         raise StorageError(
             f"{folder / STUDY} has format {content['format']}, newer than this alnico reads ({FORMAT}); upgrade alnico"
         )
+    if content["format"] < FORMAT:
+        raise StorageError(
+            f"{folder / STUDY} has format {content['format']}, which does not say where its runs stand; run the study "
+            "again, what is finished is kept"
+        )
     return Study(folder, validated(StudyFile, content, STUDY))
 
 
 def write_study(ledger: Ledger, *, oracle: bool = False) -> None:
     """Write study.json as the ledger stands; with ``oracle``, for grids whose runs have all ended, also the trial that
     the test part would have chosen."""
-    course, names = ledger.course, ledger.names
+    course = ledger.course
     content = StudyFile(
         format=FORMAT,
         plan=course.plan,
@@ -153,11 +161,13 @@ def write_study(ledger: Ledger, *, oracle: bool = False) -> None:
         protocol_fingerprint=course.protocol.fingerprint,
         records=os.path.relpath(ledger.records, ledger.folder),
         runs={
-            names[run.name]: StudiedRun(
+            run.name: StudiedRun(
                 dataset=run.dataset,
                 seed=run.seed,
                 model=run.model,
                 state=ledger.states[run.name],
+                folder=ledger.folder_of(run.name),
+                record=ledger.record_of(run.name),
                 sentence=ledger.sentences.get(run.name, ""),
                 exception=run.exception,
             )
@@ -166,7 +176,7 @@ def write_study(ledger: Ledger, *, oracle: bool = False) -> None:
         parts={
             part: tuple(
                 PartEntry(
-                    run=names[placed.run],
+                    run=placed.run,
                     variant=placed.variant,
                     varied=_told(placed.varied, placed.run, ledger),
                     dataset=placed.dataset,

@@ -19,10 +19,12 @@ try:
         FloatDistribution,
         IntDistribution,
     )
+    from optuna.exceptions import StorageInternalError
     from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
     from optuna.samplers import BaseSampler, RandomSampler, TPESampler
     from optuna.storages import RDBStorage, get_storage
     from optuna.trial import FrozenTrial, TrialState
+    from sqlalchemy.exc import SQLAlchemyError
 except ImportError as missing:
     raise UnsupportedError("searching settings needs optuna; pip install 'alnico[tune]'") from missing
 
@@ -190,12 +192,22 @@ class TrialStore:
 
 @contextmanager
 def open_store(path: Path, search: Search) -> Iterator[TrialStore]:
-    """The trial store in this file, made if it is not there, closed at the end."""
-    store = TrialStore(path, search)
+    """The trial store in this file, made if it is not there, closed at the end.
+
+    Raises StorageError where the file is no such store, damaged, or cannot be written.
+    """
     try:
-        yield store
-    finally:
-        store.close()
+        store = TrialStore(path, search)
+        try:
+            yield store
+        finally:
+            store.close()
+    except (SQLAlchemyError, StorageInternalError) as problem:
+        reason = str(problem.__cause__ or problem).splitlines()[0]
+        raise StorageError(
+            f"{path} cannot be used as the trials of a search: {reason}; move it away to begin anew, or choose another "
+            "--to"
+        ) from problem
 
 
 _BEGIN = ("number", "sweep", "place", "settings")

@@ -142,16 +142,18 @@ def tune(
 def train_winner(done: Tuned, watcher: Watcher | None = None) -> Run:
     """Train the best settings in the search's folder and test them: the one time that the test part is opened.
 
-    A run that is there is gone on with. Raises StorageError if it has other settings, because the search went on.
+    A run that is there is gone on with. Raises StorageError if it has other settings, because the search went on, or
+    if somebody searches or trains in the folder.
     """
     place = done.folder / WINNER
-    if not (place / RUN_RECORD).exists():
-        return run(done.spec, place, watcher=watcher)
-    if settings_text(open_run(place).spec) != settings_text(done.spec):
-        raise StorageError(
-            f"{place} has other settings than are best now; train {done.folder / BEST} to another folder"
-        )
-    return resume(place, watcher=watcher)
+    with locked(done.folder, "search"):
+        if not (place / RUN_RECORD).exists():
+            return run(done.spec, place, watcher=watcher)
+        if settings_text(open_run(place).spec) != settings_text(done.spec):
+            raise StorageError(
+                f"{place} has other settings than are best now; train {done.folder / BEST} to another folder"
+            )
+        return resume(place, dataset=done.spec.dataset, watcher=watcher)
 
 
 class _Desk:

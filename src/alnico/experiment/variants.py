@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from alnico.evaluation.evaluate import Scores
 from alnico.evaluation.significance import Comparison, compare, holm, paired_test, smallest_detectable_effect
 from alnico.experiment.findings import BASELINE_METRIC
-from alnico.experiment.folder import Run
+from alnico.experiment.folder import Question, Run
 from alnico.experiment.results import OWN_MODEL, Duel, RunRecord, warning
+from alnico.experiment.spec import look_up
 from alnico.randomness import rng
 
 CLAIMED = ("recall@20", "ndcg@20")
@@ -64,10 +65,7 @@ class StudyRow:
 
     def setting(self, name: str) -> Any:
         """The value of one setting by its dotted name, None where the run has no such setting."""
-        value: Any = self.record.settings
-        for step in name.split("."):
-            value = value.get(step) if isinstance(value, Mapping) else None
-        return value
+        return look_up(self.record.settings, name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +189,7 @@ class Contrast:
 
 
 def contrast(first: Variant, second: Variant, metric: str) -> Contrast | None:
-    """The first variant against the second; None where they share no split or lack the measure."""
+    """The first variant against the second; None where they share no seed on one split or lack the measure."""
     both = paired_scores(first, second, metric)
     if both is None:
         return None
@@ -207,30 +205,35 @@ def contrast(first: Variant, second: Variant, metric: str) -> Contrast | None:
 
 
 def paired_scores(first: Variant, second: Variant, metric: str) -> tuple[Scores, Scores] | None:
-    """Per-user values of both variants over the users of the splits that both answered.
+    """Per-user values of both variants over the users of the splits that both answered with the same seed.
 
-    Within a split the runs of a variant are averaged; over splits each user's values are. None where they share no
-    split or either lacks the measure.
+    Within a split the runs of the seeds that both have are averaged; over splits each user's values are. None where
+    they share no seed on one split or either lacks the measure.
     """
-    shared = [split for split in _by_split(first, metric) if split in _by_split(second, metric)]
-    if not shared:
+    sides = [
+        {
+            (row.record.question, row.seed): row.record.scores
+            for row in variant.rows
+            if metric in row.record.scores.values
+        }
+        for variant in (first, second)
+    ]
+    seeds: dict[Question, list[int]] = {}
+    for split, seed in sides[0]:
+        if (split, seed) in sides[1]:
+            seeds.setdefault(split, []).append(seed)
+    if not seeds:
         return None
-    sides = [_by_split(variant, metric) for variant in (first, second)]
-    users = np.concatenate([sides[0][split][0].users for split in shared])
+    users = np.concatenate([sides[0][split, shared[0]].users for split, shared in seeds.items()])
     listed, place = np.unique(users, return_inverse=True)
     means = []
     for side in sides:
-        values = [np.mean([scores.of(metric) for scores in side[split]], axis=0) for split in shared]
+        values = [
+            np.mean([side[split, seed].of(metric) for seed in shared], axis=0)
+            for split, shared in seeds.items()
+        ]
         means.append(np.bincount(place, np.concatenate(values)) / np.bincount(place))
     return Scores(listed, {metric: means[0]}), Scores(listed, {metric: means[1]})
-
-
-def _by_split(variant: Variant, metric: str) -> dict[tuple[str, ...], list[Scores]]:
-    grouped: dict[tuple[str, ...], list[Scores]] = {}
-    for row in variant.rows:
-        if metric in row.record.scores.values:
-            grouped.setdefault(row.record.question, []).append(row.record.scores)
-    return grouped
 
 
 def _seed_means(
