@@ -112,6 +112,10 @@ def device_of(name: str) -> torch.device:
         raise ConfigError(f"device {name!r} is none that torch knows; use cpu or cuda") from problem
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device = 'cuda' was asked for but torch sees no GPU here; use device = 'cpu'")
+    try:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, NotImplementedError, AssertionError) as problem:
+        raise ConfigError(f"torch cannot compute on device {name!r} here; use cpu or cuda") from problem
     return device
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from alnico.kernels.lanes import N_LANES, fetch, fused, load, same, total
+from alnico.kernels.place import by_torch
 from alnico.kernels.propagation import AHEAD, PARTS, Csr, product
 from alnico.kernels.threads import follow_torch
 
@@ -174,7 +175,7 @@ def pair_products(
     Every product is summed in the same order: equal rows have equal products.
     """
     left, right = left.detach().contiguous(), right.detach().contiguous()
-    if left.is_cuda:
+    if by_torch(left):
         return _products_by_torch(rows, columns, left, right)
     width, out = left.shape[1], torch.zeros(len(rows), dtype=left.dtype)
     if not len(rows) or not width:
@@ -246,7 +247,7 @@ class _RowSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
         ctx.pattern = pattern
-        if values.is_cuda:
+        if by_torch(values):
             shares = row_softmax_reference(pattern, values)
         else:
             values, shares = values.contiguous(), torch.empty_like(values)
@@ -259,7 +260,7 @@ class _RowSoftmax(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (shares,), pattern = ctx.saved_tensors, ctx.pattern
-        if shares.is_cuda:
+        if by_torch(shares):
             weighed = shares * grads[0]
             return weighed - shares * row_sums(pattern, weighed).index_select(0, pattern.rows), None
         out = torch.empty_like(shares)

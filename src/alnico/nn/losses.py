@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from alnico.contracts import batch_mean
+from alnico.kernels.place import by_torch
 
 
 def bpr(
@@ -145,7 +146,7 @@ class _SumOfLogs(torch.autograd.Function):
         added = right.new_zeros(len(right)) if logs is None else logs
         if highest is not None:
             added = added - highest
-        step = _rows_at_once(len(right), on_cpu=not left.is_cuda)
+        step = _rows_at_once(len(right), on_cpu=not by_torch(left))
         for start in range(0, len(left), step):
             some = left[start : start + step]
             table = torch.addmm(added, some, right.T)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from alnico.graphs.graph import Graph
+from alnico.kernels.place import by_torch
 from alnico.kernels.propagation import Csr, columns_of_rows, cut_out, product, product_of_rows_transposed
 
 
@@ -103,7 +104,7 @@ def _needed(hops: Sequence[Graph], rows: Tensor) -> list[Tensor | None]:
         if own is None:
             break
         needed[number] = own
-        own = None if own.is_cuda else columns_of_rows(hops[number].matrix, own, own)
+        own = None if by_torch(own) else columns_of_rows(hops[number].matrix, own, own)
     return needed
 
 

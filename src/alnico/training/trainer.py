@@ -298,7 +298,8 @@ def _optimiser(model: TrainableRecommender, plan: TrainPlan) -> Adam:
         rate = plan.learning_rates.get(name, plan.learning_rate * relative)
         described.append({"params": list(parameters), "lr": rate, "base_lr": rate})
     # One pass over each table instead of one per operation.
-    return Adam(described, weight_decay=plan.weight_decay, fused=True)
+    fused = all(group["params"][0].device.type in {"cpu", "cuda"} for group in described)
+    return Adam(described, weight_decay=plan.weight_decay, fused=fused)
 
 
 @contextmanager
