@@ -28,6 +28,7 @@ class Remote(Tensor):
     """A tensor that lies elsewhere; ``held`` are its numbers."""
 
     held: Tensor
+    is_meta = False  # other than torch's own of that device it holds numbers
 
     @staticmethod
     def __new__(cls, held: Tensor) -> "Remote":

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from alnico.kernels.lanes import N_LANES, fetch, fused, load, same, total
 from alnico.kernels.place import by_torch
+from alnico.kernels.precision import in_full_precision
 from alnico.kernels.propagation import AHEAD, PARTS, Csr, product
 from alnico.kernels.threads import follow_torch
 
@@ -164,6 +165,7 @@ def _softmax_back(bounds, starts, shares, grads, out):
                 out[entry] = shares[entry] * (grads[entry] - mean)
 
 
+@in_full_precision
 def pair_products(
     rows: Int[Tensor, " pairs"],
     columns: Int[Tensor, " pairs"],
@@ -275,6 +277,7 @@ class _RowSoftmax(torch.autograd.Function):
         return out, None
 
 
+@in_full_precision
 def weighted_sums(
     pattern: Pattern,
     values: Float[Tensor, " entries"],
@@ -289,6 +292,7 @@ def weighted_sums(
     return result
 
 
+@in_full_precision
 def edge_products(
     pattern: Pattern, left: Float[Tensor, "rows width"], right: Float[Tensor, "columns width"]
 ) -> Float[Tensor, " entries"]:
@@ -297,12 +301,14 @@ def edge_products(
     return result
 
 
+@in_full_precision
 def row_softmax(pattern: Pattern, values: Float[Tensor, " entries"]) -> Float[Tensor, " entries"]:
     """exp(value) divided by its sum over the entry's row; differentiable once."""
     result: Tensor = _RowSoftmax.apply(values, pattern)  # type: ignore[no-untyped-call]
     return result
 
 
+@in_full_precision
 def row_sums(pattern: Pattern, values: Float[Tensor, " entries"]) -> Float[Tensor, " rows"]:
     """The sum of each row's values, in plain torch."""
     return values.new_zeros(pattern.shape[0]).index_add(0, pattern.rows, values)

@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from alnico.kernels.compress import compress
 from alnico.kernels.lanes import N_LANES, fetch, fused, load, same, store
 from alnico.kernels.place import by_torch
+from alnico.kernels.precision import in_full_precision
 from alnico.kernels.threads import follow_torch
 
 PARTS = 256
@@ -347,6 +348,7 @@ class _Multiply(torch.autograd.Function):
         return back, None, None, None
 
 
+@in_full_precision
 def multiply(
     matrix: Csr,
     table: Float[Tensor, "columns width"],

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from alnico.graphs.graph import Graph
 from alnico.kernels.place import by_torch
+from alnico.kernels.precision import in_full_precision
 from alnico.kernels.propagation import Csr, columns_of_rows, cut_out, product, product_of_rows_transposed
 
 
@@ -108,6 +109,7 @@ def _needed(hops: Sequence[Graph], rows: Tensor) -> list[Tensor | None]:
     return needed
 
 
+@in_full_precision
 def light_propagate(
     hops: Sequence[Graph], table: Float[Tensor, "nodes width"]
 ) -> Float[Tensor, "nodes width"]:
@@ -120,6 +122,7 @@ def light_propagate(
     return result
 
 
+@in_full_precision
 def light_propagate_rows(
     hops: Sequence[Graph], table: Float[Tensor, "nodes width"], rows: Int[Tensor, " chosen"]
 ) -> tuple[Float[Tensor, "chosen width"], Float[Tensor, "chosen width"]]:
@@ -161,6 +164,7 @@ def _damped_total(hops: int, alpha: float, beta: float) -> float:
     return beta**hops + alpha * sum(beta**j for j in range(hops))
 
 
+@in_full_precision
 def damped_propagate(
     graph: Graph, table: Float[Tensor, "nodes width"], hops: int, *, alpha: float, beta: float
 ) -> Float[Tensor, "nodes width"]:
