@@ -1,5 +1,7 @@
 """What every model owes in mixed precision: nearly the same loss and the same direction, stored as ever."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -21,13 +23,15 @@ OFF = {"cmdl": 0.25}
 DENSE = ["mgcn", "magnet"]
 
 
-def first_step(name, precision):
+def first_step(name, precision, device=CPU):
     """The loss of a first step, its terms' types, and gradients by parameter."""
-    model = build(name).train()
+    model = build(name).to(device).train()
     model.begin_epoch(1, np.random.default_rng(1))
     torch.manual_seed(0)
-    with computing_in(precision, CPU):
-        terms = model.loss_terms(BATCH).terms
+    told = ("users", "positives", "negatives", "weights")
+    batch = replace(BATCH, **{column: getattr(BATCH, column).to(device) for column in told})
+    with computing_in(precision, device):
+        terms = model.loss_terms(batch).terms
     loss = torch.stack(list(terms.values())).sum()
     loss.backward()
     found = {key: parameter.grad for key, parameter in model.named_parameters()}
@@ -50,6 +54,18 @@ def test_first_step_is_close_to_that_in_full_precision(name):
     assert own.dtype == torch.float32
     assert torch.isfinite(own).all()
     assert (own - other).norm() <= OFF.get(name, 0.05) * other.norm()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
+@TRAINED
+def test_first_step_on_a_gpu_is_close_to_that_in_full_precision(name):
+    loss, kinds, gradients = first_step(name, "bfloat16", torch.device("cuda"))
+    assert kinds == {torch.float32}
+    torch.testing.assert_close(
+        loss, first_step(name, "float32", torch.device("cuda"))[0], rtol=5e-3, atol=1e-4
+    )
+    assert all(torch.isfinite(value).all() for value in gradients.values() if value is not None)
 
 
 @pytest.mark.parametrize("name", DENSE)
