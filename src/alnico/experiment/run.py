@@ -104,12 +104,17 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
     )
 
 
-def device_of(name: str) -> torch.device:
-    """The device of this name. Raises ConfigError if torch knows none or it is not here."""
+def device_named(name: str) -> torch.device:
+    """The device of this name, here or not. Raises ConfigError if torch knows none."""
     try:
-        device = torch.device(name)
+        return torch.device(name)
     except RuntimeError as problem:
         raise ConfigError(f"device {name!r} is none that torch knows; use cpu or cuda") from problem
+
+
+def device_of(name: str) -> torch.device:
+    """The device of this name. Raises ConfigError if torch knows none or it is not here."""
+    device = device_named(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device = 'cuda' was asked for but torch sees no GPU here; use device = 'cpu'")
     try:
