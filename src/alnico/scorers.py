@@ -163,7 +163,7 @@ class NeighbourScorer(Scorer):
         return self.lists.n_items
 
     def scores(self, users: Int[Tensor, " batch"]) -> Float[Tensor, "batch items"]:
-        chosen = users.numpy()
+        chosen = users.cpu().numpy()
         counts = self.offsets[chosen + 1] - self.offsets[chosen]
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         items = torch.from_numpy(self.history[np.repeat(self.offsets[chosen], counts) + within])

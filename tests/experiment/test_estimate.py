@@ -214,8 +214,10 @@ def test_nothing_is_written(finished: Finished) -> None:
 
 def test_only_the_cpu_is_foretold(folder: Path) -> None:
     spec = spec_of(folder)
-    with pytest.raises(ConfigError, match="estimates are made for the CPU only"):
-        estimate(spec.model_copy(update={"device": "meta"}))
+    with pytest.raises(
+        ConfigError, match=r"CPU only; found device = 'cuda'; with --set device=cpu you learn"
+    ):
+        estimate(spec.model_copy(update={"device": "cuda"}))
 
 
 def test_data_that_cannot_be_read_are_left_alone(folder: Path) -> None:

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-from alnico.experiment.machine import free_bytes
+import pytest
+import torch
+
+from alnico.experiment.machine import forget_gpu_peak, free_bytes, gpu_peak_bytes
 
 APART = """
 import numpy as np
@@ -39,3 +42,20 @@ def test_the_peak_is_not_that_of_who_started_the_process() -> None:
 
 def test_some_memory_is_free() -> None:
     assert 2**20 < free_bytes() < 2**50
+
+
+def test_the_processor_has_no_gpu_memory() -> None:
+    forget_gpu_peak(torch.device("cpu"))
+    assert gpu_peak_bytes(torch.device("cpu")) is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
+def test_peak_of_a_gpu_counts_from_where_it_was_forgotten() -> None:
+    device = torch.device("cuda")
+    torch.ones(2**24, device=device).sum().item()
+    forget_gpu_peak(device)
+    held = gpu_peak_bytes(device)
+    torch.ones(2**22, device=device).sum().item()
+    assert held is not None
+    assert 2**24 <= gpu_peak_bytes(device) - held < 2**25

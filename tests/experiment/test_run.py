@@ -26,6 +26,7 @@ from alnico.experiment.spec import RunSpec, read_spec
 from alnico.ranking import Ranking
 from alnico.training.checkpoint import Progress, model_weights
 from alnico.training.trainer import Silent
+from elsewhere import elsewhere
 
 WORLD = worlds.scattered(seed=4, n_users=30, n_items=20, per_user=6)
 WHOLE = worlds.dataset_of(WORLD)
@@ -188,6 +189,7 @@ def test_checkpoints_from_before_users_could_be_left_out_still_fit() -> None:
     old = {key: value for key, value in spec.resolved().items() if key not in ("dataset", "min_user")}
     text = json.dumps([old, "data", "split"], sort_keys=True)
     assert settings_fingerprint(spec, "data", "split") == hashlib.sha256(text.encode()).hexdigest()
+    assert "precision" not in old["training"]
     changed = spec.model_copy(update={"min_user": 4})
     assert settings_fingerprint(changed, "data", "split") != settings_fingerprint(spec, "data", "split")
 
@@ -404,3 +406,37 @@ def test_warm_start_needs_the_same_model_and_widths(small: Run, data: Path, tmp_
     with pytest.raises(ConfigError, match="has no weights, so there is nothing to start from"):
         run(popularity, tmp_path / "run", warm_start=small)
     assert not (tmp_path / "run").exists()
+
+
+def test_mixed_precision_is_a_setting_that_the_run_records(data: Path, tmp_path: Path) -> None:
+    model = {"name": "magnet", "width": 8, "neighbours": 5, "induced": 5}
+    spec = read_spec(
+        {**spec_of(data, training={"precision": "bfloat16", "epochs": 1}).resolved(), "model": model}
+    )
+    plain = spec_of(data)
+    made = run(spec, tmp_path / "run")
+    assert made.record["spec"]["training"]["precision"] == "bfloat16"
+    assert made.spec.training.precision == "bfloat16"
+    short = plain.model_copy(update={"training": plain.training.model_copy(update={"precision": "bfloat16"})})
+    assert settings_fingerprint(short, "d", "s") != settings_fingerprint(plain, "d", "s")
+
+
+def test_a_device_on_which_torch_computes_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="torch cannot compute on device 'meta' here; use cpu or cuda"):
+        experiment.device_of("meta")
+
+
+def test_a_run_elsewhere_measures_what_one_in_main_memory_does(data: Path, tmp_path: Path) -> None:
+    model = {"name": "magnet", "width": 8, "neighbours": 5, "induced": 5, "dropout": 0.0}
+    settings = spec_of(data).resolved()
+    near = run(read_spec({**settings, "model": model}), tmp_path / "near")
+    with elsewhere():
+        far_spec = read_spec({**settings, "model": model, "device": "meta"})
+        killed(far_spec, tmp_path / "far")
+        far = resume(tmp_path / "far")
+        again = experiment.measure_again(far)[1].means()
+    assert far.result["test"] == pytest.approx(near.result["test"])
+    assert again == pytest.approx(near.result["test"])
+    assert far.result["routing"]["groups"] == pytest.approx(near.result["routing"]["groups"], rel=1e-4)
+    losses = [[row["loss/bpr"] for row in done.history] for done in (near, far)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)

@@ -21,6 +21,7 @@ from alnico.kernels.edges import (
     weighted_sums,
     weighted_sums_reference,
 )
+from alnico.kernels.place import plain_torch
 
 
 def small():
@@ -256,3 +257,31 @@ def test_equal_rows_have_equal_products(width):
 def test_no_pairs_have_no_products():
     nobody = torch.zeros(0, dtype=torch.int64)
     assert len(pair_products(nobody, nobody, torch.ones(2, 3), torch.ones(2, 3))) == 0
+
+
+@given(cases())
+def test_torch_alone_finds_the_same_values_and_gradients(case):
+    pattern, rng = case
+    values = normal(rng, len(pattern))
+    left, right = normal(rng, pattern.shape[0], 3), normal(rng, pattern.shape[1], 3)
+    rows = torch.arange(pattern.shape[0]).flip(0)[::2]
+    with plain_torch():
+        agree(
+            lambda *t: weighted_sums(pattern, *t),
+            lambda *t: weighted_sums_reference(pattern, *t),
+            values,
+            right,
+        )
+        agree(
+            lambda *t: weighted_sums(pattern, *t, rows),
+            lambda *t: weighted_sums_reference(pattern, *t, rows),
+            values,
+            right,
+        )
+        agree(
+            lambda *t: edge_products(pattern, *t),
+            lambda *t: edge_products_reference(pattern, *t),
+            left,
+            right,
+        )
+        agree(lambda t: row_softmax(pattern, t), lambda t: row_softmax_reference(pattern, t), values)

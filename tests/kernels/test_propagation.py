@@ -1,12 +1,15 @@
 """The fast sparse product against its reference, scipy and finite differences."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from alnico.kernels.place import plain_torch
 from alnico.kernels.propagation import (
     columns_of_rows,
     csr_from_edges,
@@ -217,3 +220,19 @@ def test_a_table_that_is_not_contiguous_is_read_correctly():
     torch.testing.assert_close(
         multiply(matrix, table, transposed, rows), multiply_reference(matrix, table, rows)
     )
+
+
+@settings(max_examples=30)
+@given(matrices(), st.booleans())
+def test_torch_alone_finds_the_same_products_and_gradients(case, double):
+    matrix, transposed, table, _ = case
+    table = table.double() if double else table
+    for rows in (None, torch.arange(matrix.n_rows).flip(0)[::2]):
+        found = []
+        for way in (nullcontext, plain_torch):
+            own = table.clone().requires_grad_()
+            with way():
+                out = multiply(matrix, own, transposed, rows)
+                (out * torch.linspace(-1, 2, out.numel(), dtype=out.dtype).view_as(out)).sum().backward()
+            found.append((out.detach(), own.grad))
+        torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-5)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from alnico.errors import ConfigError
+from alnico.kernels.place import plain_torch
 from alnico.kernels.routed_ranking import (
     HiddenLayer,
     Readout,
@@ -284,3 +285,17 @@ def test_by_blocks_too_twins_are_listed_in_order(numbers):
     listed, _ = routed_top_reference(users, routing, flat, *nothing_seen(5), 25, numbers)
     assert (listed[:, :20] == np.arange(20)).all()
     assert (listed[:, 20:] == -1).all()
+
+
+@KINDS
+def test_torch_alone_finds_the_same_scores_and_lists(head, router):
+    users, routing, items = question(9, 4, head, router, n_users=6, n_items=40)
+    seen = seen_arrays(np.random.default_rng(1), 6, 40, 0.3)
+    with plain_torch():
+        scores, lists = routed_scores(users, routing, items), routed_top(users, routing, items, *seen, 7)
+        by_table = top_items(scores, *seen, 7)
+    torch.testing.assert_close(scores, routed_scores(users, routing, items), atol=1e-5, rtol=1e-5)
+    for found in (lists, by_table):
+        own = routed_top(users, routing, items, *seen, 7)
+        np.testing.assert_array_equal(found[0], own[0])
+        np.testing.assert_allclose(found[1], own[1], atol=1e-5, rtol=1e-5)

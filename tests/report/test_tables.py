@@ -1,7 +1,7 @@
 """Tables in four forms."""
 
 from alnico.experiment.results import duels
-from alnico.report.tables import Table, duel_table, outcome_table, short
+from alnico.report.tables import Table, duel_table, outcome_table, peak_cell, short
 from finished_runs import record
 
 TABLE = Table(("run", "R@10"), (("a|b_c", "0.1"), ("long name", "12.25")))
@@ -54,3 +54,11 @@ def test_duel_counts_users() -> None:
     (row,) = duel_table(duels([(own, other)], "recall@20")).rows
     assert row[:3] == ("own - other", "recall@20", "+0.1875")
     assert row[-3:] == ("2", "1", "1")
+
+
+def test_memory_of_a_gpu_stands_beside_that_of_the_process() -> None:
+    plain, on_gpu = {"peak_memory_bytes": 300 * 2**20}, {"peak_memory_bytes": 320 * 2**20}
+    assert peak_cell([plain, on_gpu]) == "310"
+    on_gpu["gpu_peak_memory_bytes"] = 2048 * 2**20
+    assert peak_cell([on_gpu]) == "320 (GPU 2,048)"
+    assert peak_cell([plain, on_gpu], ".0f") == "310 (GPU 2048)"

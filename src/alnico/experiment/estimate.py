@@ -27,7 +27,7 @@ from alnico.evaluation.metrics import parse_metric
 from alnico.experiment.folder import default_recipe, open_for
 from alnico.experiment.machine import free_bytes, peak_memory_bytes, resident_bytes
 from alnico.experiment.probing import Copy, Probe, probe, warm_up
-from alnico.experiment.run import check_parts, device_of
+from alnico.experiment.run import check_parts, device_named
 from alnico.experiment.spec import RunSpec, put, read_spec
 from alnico.models import model_class
 from alnico.training.batches import BatchSource
@@ -121,8 +121,11 @@ def estimate(spec: RunSpec, budget: Budget | None = None, patience: float = 20.0
     Raises ConfigError for a device other than the CPU, DataError if reading the data would not fit.
     """
     began = time.perf_counter()
-    if device_of(spec.device).type != "cpu":
-        raise ConfigError("estimates are made for the CPU only; take --set device=cpu")
+    if device_named(spec.device).type != "cpu":
+        raise ConfigError(
+            f"estimates are made for the CPU only; found device = {spec.device!r}; with --set device=cpu you learn "
+            "what the run would take there, in time and in main memory"
+        )
     budget = budget or Budget()
     free = free_bytes() + resident_bytes()
     limit = Budget(min(budget.memory_bytes or free, free), budget.epoch_seconds)

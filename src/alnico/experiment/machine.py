@@ -4,6 +4,10 @@ import os
 import resource
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def peak_memory_bytes() -> int:
@@ -14,6 +18,23 @@ def peak_memory_bytes() -> int:
         return _largest()
     # What getrusage tells on Linux is that of whoever started this process, where that was larger.
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), _largest())
+
+
+def forget_gpu_peak(device: "torch.device") -> None:
+    """Let ``gpu_peak_bytes`` count from here on; nothing happens where ``device`` is no GPU."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def gpu_peak_bytes(device: "torch.device") -> int | None:
+    """The most memory that torch's tensors held on this GPU at once, in bytes; None where ``device`` is none."""
+    if device.type != "cuda":
+        return None
+    import torch
+
+    return torch.cuda.max_memory_allocated(device)
 
 
 def _largest() -> int:

@@ -35,7 +35,7 @@ from alnico.experiment.folder import (
     store_result,
     store_test,
 )
-from alnico.experiment.machine import peak_memory_bytes
+from alnico.experiment.machine import forget_gpu_peak, gpu_peak_bytes, peak_memory_bytes
 from alnico.experiment.spec import RunSpec
 from alnico.graphs.cache import GraphCache
 from alnico.models import model_class, restore
@@ -114,14 +114,23 @@ def resume(
     )
 
 
-def device_of(name: str) -> torch.device:
-    """The device of this name. Raises ConfigError if torch knows none or it is not here."""
+def device_named(name: str) -> torch.device:
+    """The device of this name, here or not. Raises ConfigError if torch knows none."""
     try:
-        device = torch.device(name)
+        return torch.device(name)
     except RuntimeError as problem:
         raise ConfigError(f"device {name!r} is none that torch knows; use cpu or cuda") from problem
+
+
+def device_of(name: str) -> torch.device:
+    """The device of this name. Raises ConfigError if torch knows none or it is not here."""
+    device = device_named(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device = 'cuda' was asked for but torch sees no GPU here; use device = 'cpu'")
+    try:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, NotImplementedError, AssertionError) as problem:
+        raise ConfigError(f"torch cannot compute on device {name!r} here; use cpu or cuda") from problem
     return device
 
 
@@ -203,12 +212,13 @@ def _finish(
     *,
     resume: bool,
 ) -> Run:
+    forget_gpu_peak(device)
     desk = Desk(folder, settings_fingerprint(spec, dataset.fingerprint, split.fingerprint))
     fitted = train_model(
         spec, model, split.train, split.valid, device=device, desk=desk, watcher=watcher, resume=resume
     )
     validate = validation(spec.evaluation.metrics, split.train, split.valid)
-    _test_once(spec, folder, split, restore(fitted.scorer).to(device), fitted, validate)
+    _test_once(spec, folder, split, restore(fitted.scorer).to(device), fitted, validate, device)
     return open_run(folder)
 
 
@@ -224,7 +234,13 @@ def validation(metrics: Sequence[str], train: Interactions, valid: Targets) -> V
 
 
 def _test_once(
-    spec: RunSpec, folder: Path, split: Split, scorer: Scorer, fitted: Fitted, validate: Validate
+    spec: RunSpec,
+    folder: Path,
+    split: Split,
+    scorer: Scorer,
+    fitted: Fitted,
+    validate: Validate,
+    device: torch.device,
 ) -> None:
     """Open the test part, measure, and keep lists, per-user values and routing for every later question."""
     started = time.perf_counter()
@@ -248,6 +264,8 @@ def _test_once(
         "test_seconds": time.perf_counter() - started,
         "peak_memory_bytes": peak_memory_bytes(),
     }
+    if (on_gpu := gpu_peak_bytes(device)) is not None:
+        result["gpu_peak_memory_bytes"] = on_gpu
     if isinstance(scorer, ExplainingScorer):
         result["routing"] = _test_routing(folder, scorer, targets)
     store_result(folder, result)

@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from alnico.kernels.lanes import N_LANES, fetch, fused, load, same, total
+from alnico.kernels.place import by_torch
+from alnico.kernels.precision import in_full_precision
 from alnico.kernels.propagation import AHEAD, PARTS, Csr, product
 from alnico.kernels.threads import follow_torch
 
@@ -163,6 +165,7 @@ def _softmax_back(bounds, starts, shares, grads, out):
                 out[entry] = shares[entry] * (grads[entry] - mean)
 
 
+@in_full_precision
 def pair_products(
     rows: Int[Tensor, " pairs"],
     columns: Int[Tensor, " pairs"],
@@ -174,7 +177,7 @@ def pair_products(
     Every product is summed in the same order: equal rows have equal products.
     """
     left, right = left.detach().contiguous(), right.detach().contiguous()
-    if left.is_cuda:
+    if by_torch(left):
         return _products_by_torch(rows, columns, left, right)
     width, out = left.shape[1], torch.zeros(len(rows), dtype=left.dtype)
     if not len(rows) or not width:
@@ -246,7 +249,7 @@ class _RowSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
         ctx.pattern = pattern
-        if values.is_cuda:
+        if by_torch(values):
             shares = row_softmax_reference(pattern, values)
         else:
             values, shares = values.contiguous(), torch.empty_like(values)
@@ -259,7 +262,7 @@ class _RowSoftmax(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (shares,), pattern = ctx.saved_tensors, ctx.pattern
-        if shares.is_cuda:
+        if by_torch(shares):
             weighed = shares * grads[0]
             return weighed - shares * row_sums(pattern, weighed).index_select(0, pattern.rows), None
         out = torch.empty_like(shares)
@@ -274,6 +277,7 @@ class _RowSoftmax(torch.autograd.Function):
         return out, None
 
 
+@in_full_precision
 def weighted_sums(
     pattern: Pattern,
     values: Float[Tensor, " entries"],
@@ -288,6 +292,7 @@ def weighted_sums(
     return result
 
 
+@in_full_precision
 def edge_products(
     pattern: Pattern, left: Float[Tensor, "rows width"], right: Float[Tensor, "columns width"]
 ) -> Float[Tensor, " entries"]:
@@ -296,12 +301,14 @@ def edge_products(
     return result
 
 
+@in_full_precision
 def row_softmax(pattern: Pattern, values: Float[Tensor, " entries"]) -> Float[Tensor, " entries"]:
     """exp(value) divided by its sum over the entry's row; differentiable once."""
     result: Tensor = _RowSoftmax.apply(values, pattern)  # type: ignore[no-untyped-call]
     return result
 
 
+@in_full_precision
 def row_sums(pattern: Pattern, values: Float[Tensor, " entries"]) -> Float[Tensor, " rows"]:
     """The sum of each row's values, in plain torch."""
     return values.new_zeros(pattern.shape[0]).index_add(0, pattern.rows, values)

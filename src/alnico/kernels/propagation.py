@@ -20,6 +20,8 @@ from torch.autograd.function import once_differentiable
 
 from alnico.kernels.compress import compress
 from alnico.kernels.lanes import N_LANES, fetch, fused, load, same, store
+from alnico.kernels.place import by_torch
+from alnico.kernels.precision import in_full_precision
 from alnico.kernels.threads import follow_torch
 
 PARTS = 256
@@ -254,9 +256,9 @@ def product(
 ) -> Float[Tensor, "out width"]:
     """``matrix @ table``, or only its given rows; not differentiable."""
     table = table.detach().contiguous()
-    if table.is_cuda:
-        whole = matrix.as_torch @ table
-        return whole if rows is None else whole[rows]
+    if by_torch(table):
+        whole: Tensor = matrix.as_torch.to(table.dtype) @ table
+        return whole if rows is None else whole.index_select(0, rows)
     width = table.shape[1]
     out = torch.empty((matrix.n_rows if rows is None else len(rows), width), dtype=table.dtype)
     order, parts = _order(PARTS), _parts(matrix, table.dtype)
@@ -312,10 +314,11 @@ def product_of_rows_transposed(
     ``transposed`` tells how entries are spread over the columns, so that threads share the work well.
     """
     table = table.detach().contiguous()
-    if table.is_cuda:
+    if by_torch(table):
         assert transposed is not None
         whole = table.new_zeros((matrix.n_rows, table.shape[1])).index_copy(0, rows, table)
-        return transposed.as_torch @ whole
+        back: Tensor = transposed.as_torch.to(table.dtype) @ whole
+        return back
     out = torch.empty((matrix.n_columns, table.shape[1]), dtype=table.dtype)
     # Each part searches every row for its columns: few parts, but enough for threads to level out.
     n_parts = 4 * torch.get_num_threads()
@@ -345,6 +348,7 @@ class _Multiply(torch.autograd.Function):
         return back, None, None, None
 
 
+@in_full_precision
 def multiply(
     matrix: Csr,
     table: Float[Tensor, "columns width"],

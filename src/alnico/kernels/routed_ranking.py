@@ -19,6 +19,7 @@ from torch.nn import functional
 from alnico.errors import ConfigError
 from alnico.kernels import routed_tiles
 from alnico.kernels.lanes import N_LANES
+from alnico.kernels.place import by_torch
 from alnico.kernels.routed_tiles import FOUR, TILE, Audience, Catalogue, Lists
 from alnico.kernels.threads import follow_torch
 
@@ -95,7 +96,7 @@ def routed_scores(
     users: Float[Tensor, "experts batch width"], routing: Float[Tensor, "batch inner"], items: RoutedItems
 ) -> Float[Tensor, "batch items"]:
     """The mixed score of every item for these users."""
-    if users.is_cuda:
+    if by_torch(users):
         return _scores_in_blocks(users, routing, items)
     out = torch.empty((users.shape[1], items.n_items))
     follow_torch()
@@ -119,7 +120,7 @@ def routed_top(
     """
     if k < 1:
         raise ConfigError(f"a list needs at least one place; found k = {k}")
-    if users.is_cuda:
+    if by_torch(users):
         return routed_top_reference(users, routing, items, seen_offsets, seen_items, k)
     n_users = users.shape[1]
     lists = Lists(

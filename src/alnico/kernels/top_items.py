@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alnico.errors import ConfigError
+from alnico.kernels.place import by_torch
 from alnico.kernels.threads import follow_torch
 
 
@@ -51,7 +52,7 @@ def top_items(
     """
     if k < 1:
         raise ConfigError(f"a list needs at least one place; found k = {k}")
-    if scores.is_cuda:
+    if by_torch(scores):
         return top_items_reference(scores, seen_offsets, seen_items, k)
     table = np.ascontiguousarray(scores.detach().numpy().astype(np.float32, copy=False))
     items = np.full((len(table), k), -1, np.int64)

@@ -118,7 +118,8 @@ class Smore(BesideBehaviour):
     def _views(self, rows: Distinct | None) -> list[Nodes]:
         """Y of each modality, and last of the fused one."""
         spectra = [
-            torch.fft.rfft(project(table()), dim=1, norm="ortho")
+            # No transform is there for numbers of 16 bits.
+            torch.fft.rfft(project(table()).float(), dim=1, norm="ortho")
             for project, table in zip(self.projections, self.features, strict=True)
         ]
         spectra.append(torch.stack(spectra).prod(0))

@@ -12,11 +12,13 @@ from alnico.data.features import ItemFeatures, Modality
 from alnico.graphs.cache import GraphCache
 from alnico.graphs.items import content_lists
 from alnico.kernels.edges import Pattern, row_sums
+from alnico.kernels.precision import in_full_precision
 
 Places = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Rows and columns of edges."""
 
 
+@in_full_precision
 def nearest_edges(
     tables: Mapping[str, Float[Tensor, "items width"]], present: Mapping[str, NDArray[np.bool_]], k: int
 ) -> dict[str, Places]:

@@ -11,8 +11,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from alnico.contracts import batch_mean
+from alnico.kernels.place import by_torch
+from alnico.kernels.precision import in_full_precision
 
 
+@in_full_precision
 def bpr(
     positive: Float[Tensor, " batch"],
     negative: Float[Tensor, " batch"],
@@ -29,6 +32,7 @@ def bpr(
     return losses.sum() if reduction == "sum" else batch_mean(losses)
 
 
+@in_full_precision
 def info_nce(
     left: Float[Tensor, "rows width"],
     right: Float[Tensor, "candidates width"],
@@ -145,7 +149,7 @@ class _SumOfLogs(torch.autograd.Function):
         added = right.new_zeros(len(right)) if logs is None else logs
         if highest is not None:
             added = added - highest
-        step = _rows_at_once(len(right), on_cpu=not left.is_cuda)
+        step = _rows_at_once(len(right), on_cpu=not by_torch(left))
         for start in range(0, len(left), step):
             some = left[start : start + step]
             table = torch.addmm(added, some, right.T)
@@ -198,6 +202,7 @@ class _SumOfLogsBothWays(torch.autograd.Function):
         return gradients[0] * to_left, gradients[0] * to_right, None
 
 
+@in_full_precision
 def cosine_gap(
     left: Float[Tensor, "rows width"],
     right: Float[Tensor, "rows width"],
@@ -214,6 +219,7 @@ def cosine_gap(
     return losses.sum() if reduction == "sum" else batch_mean(losses)
 
 
+@in_full_precision
 def moment_gaps(
     tables: Sequence[Float[Tensor, "rows _width"]], copies: Sequence[int] | None = None
 ) -> Float[Tensor, ""]:
@@ -232,6 +238,7 @@ def moment_gaps(
     return torch.stack(gaps).sum()
 
 
+@in_full_precision
 def sum_of_squares(tables: Sequence[Tensor]) -> Float[Tensor, ""]:
     """Sum of the squares of all numbers; no table of squares is formed, forward or backward."""
     result: Tensor = _SumOfSquares.apply(*tables)  # type: ignore[no-untyped-call]
@@ -253,6 +260,7 @@ class _SumOfSquares(torch.autograd.Function):
         return tuple(table * (2 * gradients[0]) if own else None for table, own in wanted)
 
 
+@in_full_precision
 def unsquared_l2(*tables: Float[Tensor, "_ width"]) -> Float[Tensor, ""]:
     """Sum of the Frobenius norms, NOT squared, divided by the number of rows of the last table.
 
@@ -262,12 +270,14 @@ def unsquared_l2(*tables: Float[Tensor, "_ width"]) -> Float[Tensor, ""]:
     return total / len(tables[-1])
 
 
+@in_full_precision
 def squared_l2(*tables: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
     """Sum of squared entries divided by the number of rows of the last table."""
     total = torch.stack([table.pow(2).sum() for table in tables]).sum()
     return total / len(tables[-1])
 
 
+@in_full_precision
 def half_squared_l2(*tables: Float[Tensor, "batch width"], full_size: int) -> Float[Tensor, ""]:
     """Half the sum of squared entries divided by the configured batch size, for a short last batch too.
 

@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from alnico.kernels.precision import in_full_precision
+
 BiasStart = Literal["drawn", "zero"]
 Pair = tuple[Float[Tensor, "rows _"], Float[Tensor, "rows _"]]
 
@@ -131,6 +133,7 @@ class PairCritics(nn.Module):
         super().__init__()
         self.critics = nn.ModuleList(PairCritic(left, right, bias) for left, right in widths)
 
+    @in_full_precision
     def forward(
         self, pairs: Sequence[Pair], place: Int[Tensor, "batches batch"]
     ) -> tuple[PairScores, PairScores]:

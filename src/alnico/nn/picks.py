@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from alnico.kernels.precision import in_full_precision
 from alnico.kernels.propagation import Csr, product
 
 _BLOCK = 2**18
@@ -22,6 +23,7 @@ class Picks:
     places: Int[Tensor, "rows picks"]
     n: int
 
+    @in_full_precision
     def products(
         self, left: Float[Tensor, "rows width"], table: Float[Tensor, "n width"]
     ) -> Float[Tensor, "rows picks"]:
@@ -29,6 +31,7 @@ class Picks:
         result: Tensor = _Products.apply(left, table, self)  # type: ignore[no-untyped-call]
         return result
 
+    @in_full_precision
     def sums(
         self, weights: Float[Tensor, "rows picks"], table: Float[Tensor, "n width"]
     ) -> Float[Tensor, "rows width"]:

@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from alnico.graphs.graph import Graph
+from alnico.kernels.place import by_torch
+from alnico.kernels.precision import in_full_precision
 from alnico.kernels.propagation import Csr, columns_of_rows, cut_out, product, product_of_rows_transposed
 
 
@@ -103,10 +105,11 @@ def _needed(hops: Sequence[Graph], rows: Tensor) -> list[Tensor | None]:
         if own is None:
             break
         needed[number] = own
-        own = None if own.is_cuda else columns_of_rows(hops[number].matrix, own, own)
+        own = None if by_torch(own) else columns_of_rows(hops[number].matrix, own, own)
     return needed
 
 
+@in_full_precision
 def light_propagate(
     hops: Sequence[Graph], table: Float[Tensor, "nodes width"]
 ) -> Float[Tensor, "nodes width"]:
@@ -119,6 +122,7 @@ def light_propagate(
     return result
 
 
+@in_full_precision
 def light_propagate_rows(
     hops: Sequence[Graph], table: Float[Tensor, "nodes width"], rows: Int[Tensor, " chosen"]
 ) -> tuple[Float[Tensor, "chosen width"], Float[Tensor, "chosen width"]]:
@@ -160,6 +164,7 @@ def _damped_total(hops: int, alpha: float, beta: float) -> float:
     return beta**hops + alpha * sum(beta**j for j in range(hops))
 
 
+@in_full_precision
 def damped_propagate(
     graph: Graph, table: Float[Tensor, "nodes width"], hops: int, *, alpha: float, beta: float
 ) -> Float[Tensor, "nodes width"]:

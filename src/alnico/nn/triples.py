@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from alnico.contracts import Batch
+from alnico.kernels.precision import in_full_precision
 from alnico.nn.losses import bpr, info_nce
 
 
@@ -59,6 +60,7 @@ class Distinct:
         positives, negatives = items.index_select(0, self.item_place).chunk(2)
         return users.index_select(0, self.user_place), positives, negatives
 
+    @in_full_precision
     def bpr(
         self, users: Float[Tensor, "users width"], items: Float[Tensor, "items width"]
     ) -> Float[Tensor, ""]:

@@ -17,7 +17,7 @@ from alnico.experiment.results import (
     warning,
 )
 from alnico.report.published import published, sources
-from alnico.report.tables import ABSENT, MASKS, MEASURES, Table, duel_table, number, short
+from alnico.report.tables import ABSENT, MASKS, MEASURES, Table, duel_table, number, peak_cell, short
 
 COMPARED = ("recall@20", "ndcg@20")
 
@@ -85,7 +85,7 @@ def _told(record: RunRecord) -> list[str]:
         *(number(record.measure("valid", metric)) for metric in MEASURES),
         *(number(record.measure("test", metric)) for metric in MEASURES),
         number(result.get("train_seconds_per_epoch"), 2) if trained else ABSENT,
-        f"{result['peak_memory_bytes'] / 2**20:.0f}",
+        peak_cell([result], ".0f"),
         str(result["best_epoch"]) if trained else ABSENT,
         str(result["epochs"]) if trained else ABSENT,
         _switch(switch),

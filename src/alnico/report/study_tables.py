@@ -26,7 +26,7 @@ from alnico.experiment.variants import (
     fields,
 )
 from alnico.report.published import published
-from alnico.report.tables import ABSENT, MASKS, MEASURES, Table, number, p_cell, short
+from alnico.report.tables import ABSENT, MASKS, MEASURES, Table, number, p_cell, peak_cell, short
 
 TOP = (1, 2, 3)
 
@@ -463,10 +463,11 @@ def efficiency_tables(rows: Sequence[StudyRow]) -> list[StudyTable]:
                     f"Table 7: cost of training on {name}",
                     Table(_COSTS, tuple(lines)),
                     (
-                        "Means over seeds. Peak memory: largest resident size of the process (on a GPU run its host "
-                        "side). s/epoch: training alone, median of the epochs after the first, which compiles. t95: "
-                        "wall time, validation included, to 95 % of the kept epoch's validation value. Times compare "
-                        "only on one machine; runs made beside each other slow each other down.",
+                        "Means over seeds. Peak memory: largest resident size of the process, in brackets the most "
+                        "that tensors held on the GPU where there was one. s/epoch: training alone, median of the "
+                        "epochs after the first, which compiles. t95: wall time, validation included, to 95 % of the "
+                        "kept epoch's validation value. Times compare only on one machine; runs made beside each "
+                        "other slow each other down.",
                         _machines(field),
                     ),
                 )
@@ -481,7 +482,6 @@ def _cost(variant: Variant) -> tuple[str, ...] | None:
     clocks = list(clocks_of(variant))
     if not clocks:
         return None
-    peak = np.mean([row.record.result["peak_memory_bytes"] / 2**20 for row in variant.rows])
 
     def mean(name: str) -> float:
         return float(np.mean([getattr(clock, name) for clock in clocks]))
@@ -489,7 +489,7 @@ def _cost(variant: Variant) -> tuple[str, ...] | None:
     return (
         variant.shown,
         str(len(variant.rows)),
-        f"{peak:,.0f}",
+        peak_cell([row.record.result for row in variant.rows]),
         f"{mean('seconds_per_epoch'):.2f}",
         f"{mean('nearly_seconds'):.1f} ({mean('nearly_epoch'):.0f})",
         f"{mean('best_epoch'):.0f} @ {mean('best_seconds'):.0f}",

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
-from typing import Literal
+from typing import Any, Literal
 
 from alnico.experiment.results import Duel, RunRecord
 
@@ -178,6 +178,13 @@ def short(metric: str) -> str:
 def number(value: float | None, digits: int = 4) -> str:
     """A measure for a cell."""
     return ABSENT if value is None else f"{value:.{digits}f}"
+
+
+def peak_cell(results: Sequence[Mapping[str, Any]], form: str = ",.0f") -> str:
+    """The runs' mean peak memory in MB, and in brackets that of the GPU where they ran on one: 310 (GPU 2,048)."""
+    told = format(sum(result["peak_memory_bytes"] for result in results) / len(results) / 2**20, form)
+    on_gpu = [result["gpu_peak_memory_bytes"] for result in results if "gpu_peak_memory_bytes" in result]
+    return f"{told} (GPU {sum(on_gpu) / len(on_gpu) / 2**20:{form}})" if on_gpu else told
 
 
 def p_cell(value: float) -> str:

@@ -16,7 +16,7 @@ from alnico.experiment.results import Duel, RunRecord, listed, warning
 from alnico.report.chapters import Chapter
 from alnico.report.explained import Bar, Grid, Told, chosen_explanations, grid, share_bars, told
 from alnico.report.figures import inline
-from alnico.report.tables import ABSENT, MASKS, MEASURES, Table, duel_table, number, short
+from alnico.report.tables import ABSENT, MASKS, MEASURES, Table, duel_table, number, peak_cell, short
 
 Part = tuple[str, str]
 
@@ -172,7 +172,7 @@ def _runs_table(records: Sequence[RunRecord]) -> RunsTable:
 
 def _costs(record: RunRecord) -> list[str]:
     result = record.result
-    peak = f"{result['peak_memory_bytes'] / 2**20:,.0f}"
+    peak = peak_cell([result])
     if not result.get("epochs"):
         return [ABSENT, ABSENT, peak]
     return [

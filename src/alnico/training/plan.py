@@ -1,8 +1,19 @@
 """How a model is trained; defaults live here and nowhere else."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_serializer,
+)
+
+from alnico.kernels.precision import Precision
 
 
 class TrainPlan(BaseModel, frozen=True, extra="forbid"):
@@ -24,5 +35,12 @@ class TrainPlan(BaseModel, frozen=True, extra="forbid"):
     """Training stops when more than this many validations in a row bring no improvement."""
     metric: str = "recall@20"
     """The validation metric that chooses the best epoch."""
+    precision: Precision = "float32"
+    """bfloat16: products of dense tables in 16 bits, for GPUs; parameters, gradients, losses and Adam stay float32."""
     validate_every: PositiveInt = 1
     """Epochs between validations."""
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: Callable[[BaseModel], dict[str, Any]]) -> dict[str, Any]:
+        # What was recorded before there was a choice of precision stays equal to what is recorded now.
+        return {key: value for key, value in write(self).items() if (key, value) != ("precision", "float32")}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch.optim import Adam
@@ -17,6 +17,7 @@ from torch.optim import Adam
 from alnico.contracts import Recommender, Scorer, ScorerState, Step, TrainableRecommender
 from alnico.errors import AlnicoError, ConfigError, DivergedError, nearest
 from alnico.kernels.memory import LEAST_REGION, keep_freed_memory, use_large_pages
+from alnico.kernels.precision import computing_in
 from alnico.randomness import reseed_torch, rng
 from alnico.training.batches import BatchSource
 from alnico.training.checkpoint import (
@@ -187,7 +188,8 @@ class _Loop:
         for number, batch in enumerate(self.batches.epoch(stream, self.device), start=1):
             if self.asked_to_stop:
                 self._leave(epoch)
-            step = self.model.loss_terms(batch)
+            with computing_in(self.plan.precision, self.device):
+                step = self.model.loss_terms(batch)
             terms = self._descend(step, epoch)
             if number == 1 and self.has_large_tables:
                 # By now all tables are there that a step needs: their places are used again by all others.
@@ -220,7 +222,7 @@ class _Loop:
             if not math.isfinite(value):
                 raise DivergedError(epoch, name, value)
         self.optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(step.terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        torch.stack([term.float() for term in step.terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         return values
 
@@ -292,13 +294,14 @@ def check_rates(model: TrainableRecommender, plan: TrainPlan) -> None:
 def _optimiser(model: TrainableRecommender, plan: TrainPlan) -> Adam:
     check_rates(model, plan)
     groups = model.parameter_groups()
-    described = []
+    described: list[dict[str, Any]] = []
     for name, parameters in groups.items():
         relative = model.relative_rates().get(name, 1.0)
         rate = plan.learning_rates.get(name, plan.learning_rate * relative)
         described.append({"params": list(parameters), "lr": rate, "base_lr": rate})
     # One pass over each table instead of one per operation.
-    return Adam(described, weight_decay=plan.weight_decay, fused=True)
+    fused = all(group["params"][0].device.type in {"cpu", "cuda"} for group in described)
+    return Adam(described, weight_decay=plan.weight_decay, fused=fused)
 
 
 @contextmanager

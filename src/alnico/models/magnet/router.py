@@ -6,12 +6,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from alnico.contracts import batch_mean
+from alnico.kernels.precision import in_full_precision
 
 
 class Router(nn.Module):
     """Logits over experts for a pair; a user part and an item part that add up before any non-linearity.
 
     linear: logits = scale * (A u + B i + c). mlp: logits = scale * (C relu(A u + B i + c) + c').
+    In full precision in any case: which experts a pair is sent to hangs on small differences.
     Implements: Eq. (17), Eq. (18).
     """
 
@@ -33,14 +35,17 @@ class Router(nn.Module):
         self.user_width = user_width
         self.scale = scale
 
+    @in_full_precision
     def user_part(self, users: Float[Tensor, "rows width"]) -> Float[Tensor, "rows inner"]:
         """The user's share of the first layer, bias included."""
         return functional.linear(users, self.first.weight[:, : self.user_width], self.first.bias)
 
+    @in_full_precision
     def item_part(self, items: Float[Tensor, "rows width"]) -> Float[Tensor, "rows inner"]:
         """The item's share of the first layer."""
         return functional.linear(items, self.first.weight[:, self.user_width :])
 
+    @in_full_precision
     def logits(self, combined: Float[Tensor, "*rows inner"]) -> Float[Tensor, "*rows experts"]:
         """Logits from the sum of the two parts."""
         if self.second is not None:
