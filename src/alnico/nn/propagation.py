@@ -64,7 +64,9 @@ class _LightPropagateRows(torch.autograd.Function):
             if step.rows is None and step.transposed is not None:
                 total = product(step.transposed, total)
             else:
-                chosen = torch.arange(len(total)) if step.rows is None else step.rows
+                chosen = step.rows
+                if chosen is None:
+                    chosen = torch.arange(len(total), device=total.device)
                 total = product_of_rows_transposed(step.matrix, step.transposed, total, chosen)
         if total is None:
             total = own.new_zeros((ctx.n_rows, own.shape[1]))
