@@ -21,7 +21,16 @@ from pydantic import (
 )
 
 from alnico.errors import ConfigError
-from alnico.experiment.spec import RunSpec, changed, put, read_settings, read_spec, read_table, validated
+from alnico.experiment.spec import (
+    RunSpec,
+    changed,
+    look_up,
+    put,
+    read_settings,
+    read_spec,
+    read_table,
+    validated,
+)
 
 MOST_POINTS = 10_000
 """A grid beyond this is a slip."""
