@@ -26,14 +26,12 @@ from alnico.report.exhibits.sweeps import (
     template_sweeps,
     trigger_maps,
 )
-from alnico.report.study_tables import (
-    StudyTable,
-    efficiency_tables,
-    faithfulness_tables,
-    overall_tables,
-    statistics_table,
-    variant_tables,
-)
+from alnico.report.study_tables.data_sets import statistics_table
+from alnico.report.study_tables.efficiency import efficiency_tables
+from alnico.report.study_tables.faithfulness import faithfulness_tables
+from alnico.report.study_tables.overall import overall_tables
+from alnico.report.study_tables.sheet import StudyTable
+from alnico.report.study_tables.variants import variant_tables
 from alnico.storage import write_atomically, write_text
 
 Parts = Mapping[str, Sequence[StudyRow]]

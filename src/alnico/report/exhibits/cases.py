@@ -9,7 +9,7 @@ import numpy as np
 from alnico.diagnostics.cases import LIST_LENGTH, Case, case_of, choose, mean_cosine
 from alnico.diagnostics.routing import RoutedPairs
 from alnico.errors import AlnicoError
-from alnico.experiment.dissection import routed_scorer
+from alnico.experiment.dissection import routed_run, routed_scorer
 from alnico.experiment.folder import Run
 from alnico.experiment.variants import Field, StudyRow, fields
 from alnico.ranking import Ranking, Seen
@@ -18,7 +18,7 @@ from alnico.report.explained import signed
 from alnico.report.figures.canvas import brief
 from alnico.report.figures.cases import CaseSheet, ItemCard, case
 from alnico.report.pictures import thumbnail
-from alnico.report.study_tables import place_names, routed_run
+from alnico.report.study_tables.sheet import place_names
 
 MOST_EXPERTS = 6
 

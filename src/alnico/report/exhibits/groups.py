@@ -24,7 +24,7 @@ from alnico.experiment.variants import Field, StudyRow, Variant, fields, paired_
 from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
 from alnico.report.figures.canvas import BLUE, GREEN
 from alnico.report.figures.groups import BUCKET_COLOURS, Gain, Groups, UserGains, groups
-from alnico.report.study_tables import StudyTable, place_names
+from alnico.report.study_tables.sheet import StudyTable, place_names
 from alnico.report.tables import Table, number, short
 
 METRIC = "ndcg@20"

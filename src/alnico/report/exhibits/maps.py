@@ -18,13 +18,13 @@ from alnico.diagnostics.geometry import (
 )
 from alnico.errors import AlnicoError
 from alnico.evaluation.exposure import long_tail
-from alnico.experiment.dissection import PAIRS_PER_NODE, Which, nodes, routed_scorer
+from alnico.experiment.dissection import PAIRS_PER_NODE, Which, nodes, routed_run, routed_scorer
 from alnico.experiment.folder import Run
 from alnico.experiment.variants import StudyRow, fields
 from alnico.randomness import rng
 from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
 from alnico.report.figures.maps import Coloured, Routed, maps
-from alnico.report.study_tables import place_names, routed_run
+from alnico.report.study_tables.sheet import place_names
 
 Labels = Int[NDArray[np.int64], " nodes"]
 

@@ -20,7 +20,7 @@ from alnico.report.figures.routing import (
     mechanism,
     overview,
 )
-from alnico.report.study_tables import place_names
+from alnico.report.study_tables.sheet import place_names
 
 MOST_POINTS = 400
 SMOOTHING = 0.9

@@ -11,7 +11,7 @@ from alnico.diagnostics.dynamics import smoothed, switch_of, trace_of
 from alnico.experiment.variants import Field, StudyRow, Variant, fields
 from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
 from alnico.report.figures.sweeps import HeatMap, Log, Panel, Point, heat_maps, sweep_grid
-from alnico.report.study_tables import place_names
+from alnico.report.study_tables.sheet import place_names
 from alnico.report.tables import short
 
 TEMPLATES = {"model.alpha": "α, dominance", "model.beta": "β, tilt", "model.delta": "δ, first auxiliary"}
