@@ -7,9 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from alnico.errors import ConfigError
 from alnico.experiment.study import Study
 from alnico.experiment.variants import Standing, StudyRow, fields, standing
@@ -32,6 +29,7 @@ from alnico.report.study_tables.faithfulness import faithfulness_tables
 from alnico.report.study_tables.overall import overall_tables
 from alnico.report.study_tables.sheet import StudyTable
 from alnico.report.study_tables.variants import variant_tables
+from alnico.report.template import filled
 from alnico.storage import write_atomically, write_text
 
 Parts = Mapping[str, Sequence[StudyRow]]
@@ -267,13 +265,6 @@ def study_page(
     remarks: Sequence[str] = (),
 ) -> str:
     """The page as HTML; nothing is fetched, every picture stands inside."""
-    templates = Environment(
-        loader=PackageLoader("alnico.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = [
         {
             "title": section.title,
@@ -287,9 +278,9 @@ def study_page(
         }
         for section in sections
     ]
-    return templates.get_template("study.html").render(
+    return filled(
+        "study.html",
         title=title,
-        style=Markup(templates.get_template("style.css").render()),
         standing=[one.sentence for one in told],
         is_behind=any(one.is_behind for one in told),
         n_runs=n_runs,
