@@ -45,6 +45,26 @@ learning_rate = 0.05
     "magnet": '[model]\nname = "magnet"\nwidth = 8\nneighbours = 5\ninduced = 5\n',
 }
 
+SMALL = """
+[models.small]
+file = "{folder}/bpr.toml"
+label = "small BPR"
+"""
+OVERALL = """
+[[parts]]
+name = "overall"
+table = "overall"
+models = ["{folder}/popular.toml", "{folder}/bpr.toml"]
+"""
+WIDTHS = """
+[[parts]]
+name = "grid"
+figure = "sensitivity"
+base = "{folder}/bpr.toml"
+seeds = "ablation"
+grids = [{ settings = { model.width = [4, 6] } }]
+"""
+
 
 def furnish(folder: Path, parts: str, *, epochs: int = 2, patience: int = 5, head: str = "") -> Path:
     """Data, settings files and protocol in ``folder``, and a plan with these parts; returns the plan's path."""

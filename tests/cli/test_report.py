@@ -12,7 +12,7 @@ from alnico.experiment.conducting import conduct
 from alnico.experiment.ledger import Ledger
 from command_lines import CommandLine
 from finished_runs import Finished
-from studied import Here, furnish, laid_out
+from studied import OVERALL, WIDTHS, Here, furnish, laid_out
 
 
 def test_report_prints_what_it_writes(finished: Finished, tmp_path: Path, command_line: CommandLine) -> None:
@@ -92,24 +92,8 @@ def test_note_without_text_is_one_sentence(tmp_path: Path, command_line: Command
 def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of which one part was made and one was not; its runs chose among a grid with a look at the test."""
     folder = tmp_path_factory.mktemp("study")
-    plan = furnish(
-        folder,
-        """
-[[parts]]
-name = "models"
-table = "overall"
-models = ["{folder}/popular.toml", "{folder}/bpr.toml"]
-
-[[parts]]
-name = "widths"
-figure = "sensitivity"
-base = "{folder}/bpr.toml"
-seeds = "ablation"
-[[parts.grids]]
-settings = { model.width = [3, 6] }
-""",
-    )
-    for part, oracle in (("models", False), ("widths", True)):
+    plan = furnish(folder, OVERALL + WIDTHS)
+    for part, oracle in (("overall", False), ("grid", True)):
         course = laid_out(plan)
         conduct(Ledger(course, folder / "study", folder / "records", part=part), Here(), oracle=oracle)
     return folder / "study"

@@ -25,7 +25,7 @@ from alnico.experiment.lock import locked
 from alnico.experiment.study import open_study
 from alnico.training.history import read_rows
 from command_lines import CommandLine
-from studied import Here, furnish, laid_out, same_bytes
+from studied import OVERALL, WIDTHS, Here, furnish, laid_out, same_bytes
 
 LONG = """
 [[parts]]
@@ -36,19 +36,7 @@ seeds = "ablation"
 """
 EPOCHS = 100
 FILES = ("scorer.safetensors", "checkpoint.safetensors", "test.safetensors")
-SHORT = """
-[[parts]]
-name = "overall"
-table = "overall"
-models = ["{folder}/bpr.toml", "{folder}/popular.toml"]
-seeds = "ablation"
-[[parts]]
-name = "grid"
-figure = "sensitivity"
-base = "{folder}/bpr.toml"
-seeds = "ablation"
-grids = [{ settings = { model.width = [4, 6] } }]
-"""
+SHORT = OVERALL + 'seeds = "ablation"' + WIDTHS
 
 
 @pytest.fixture(scope="module")
@@ -195,11 +183,11 @@ def test_dry_run_lists_the_runs_and_makes_none(
     header, *rows, last = said.out.splitlines()
     assert header.split() == ["run", "state", "time", "for"]
     assert [row.split()[:2] for row in rows] == [
-        ["toy-bpr-3", "finished"],
         ["toy-popular-3", "finished"],
+        ["toy-bpr-3", "finished"],
         ["toy-bpr-width=6-3", "waiting"],
     ]
-    assert rows[0].endswith("overall, grid")
+    assert rows[1].endswith("overall, grid")
     # As long as the other run of that model took.
     assert last.startswith("3 runs, 1 of them to be made: about ")
     assert sorted(folder.rglob("*")) == before

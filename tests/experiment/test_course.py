@@ -7,16 +7,16 @@ import pytest
 
 from alnico.errors import ConfigError
 from alnico.experiment.plan import Reference
-from studied import furnish, laid_out, names
+from studied import SMALL, furnish, laid_out, names
 
-ENTRIES = """
-[models.small]
-file = "{folder}/bpr.toml"
-label = "small BPR"
+ENTRIES = (
+    SMALL
+    + """
 [models.wide]
 like = "small"
 set = { model.width = 8 }
 """
+)
 
 
 def plan(folder: Path, parts: str, head: str = "") -> Path:

@@ -25,13 +25,11 @@ from alnico.experiment.run import resume, run
 from alnico.experiment.spec import read_spec
 from alnico.experiment.study import Study, open_study, write_study
 from alnico.training.trainer import Interrupted
-from studied import Here, furnish, laid_out
+from studied import OVERALL, SMALL, Here, furnish, laid_out
 
-PARTS = """
-[models.small]
-file = "{folder}/bpr.toml"
-label = "small BPR"
-
+PARTS = (
+    SMALL
+    + """
 [[parts]]
 name = "overall"
 table = "overall"
@@ -54,6 +52,7 @@ seeds = "ablation"
 [[parts.grids]]
 settings = { model.width = [3, 4, 6] }
 """
+)
 MADE = {
     "toy-popular-1",
     "toy-popular-2",
@@ -450,11 +449,7 @@ def test_time_left_is_that_of_runs_of_the_same_model(
 
 
 def test_timed_runs_have_the_machine_for_themselves(tmp_path: Path) -> None:
-    parts = """
-[[parts]]
-name = "overall"
-table = "overall"
-models = ["{folder}/popular.toml", "{folder}/bpr.toml"]
+    timed = """
 [[parts]]
 name = "timed"
 table = "efficiency"
@@ -462,7 +457,7 @@ models = ["{folder}/bpr.toml"]
 seeds = [1]
 alone = true
 """
-    course = laid_out(furnish(tmp_path, parts))
+    course = laid_out(furnish(tmp_path, OVERALL + timed))
     assert [run.name for run in course.runs if run.alone] == ["toy-bpr-1"]
     together: list[set[str]] = []
 

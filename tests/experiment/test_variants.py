@@ -54,6 +54,11 @@ def test_strongest_baseline_is_chosen_by_validation() -> None:
     )
     assert field.strongest is not None
     assert field.strongest.label == "good on validation"
+    more = [study_row(one.label, [1, 1], model=one.model, valid=0.2, seed=2) for one in field.variants[1:2]]
+    (uneven,) = fields([row for variant in field.variants for row in variant.rows] + more)
+    # A mean over fewer seeds is no equal.
+    assert uneven.strongest is not None
+    assert uneven.strongest.label == "good on test"
     (alone,) = fields([study_row("MAGNET", [1, 0])])
     assert alone.strongest is None
 

@@ -12,9 +12,10 @@ from alnico.data.interactions import Interactions
 from alnico.data.split import Targets
 from alnico.diagnostics.faithfulness import Damage, NamedPart, damage, faithfulness
 from alnico.diagnostics.routing import route_pairs
-from alnico.errors import UnsupportedError
+from alnico.errors import StorageError, UnsupportedError
 from alnico.experiment.folder import Run
 from alnico.experiment.results import OWN_MODEL
+from alnico.experiment.variants import Field, StudyRow
 from alnico.models.magnet.scorer import MagnetScorer
 from alnico.models.magnet.sides import Side
 from alnico.models.magnet.templates import renormalised
@@ -66,6 +67,21 @@ def routed_scorer(run: Run) -> MagnetScorer | None:
         return None
     scorer = run.scorer()
     return scorer if isinstance(scorer, MagnetScorer) and scorer.router is not None else None
+
+
+def routed_run(field: Field) -> tuple[StudyRow, Run] | None:
+    """The field's first MAGNET row (its ``own`` before others) with a folder at hand that holds a routed model."""
+    others = [variant for variant in field.variants if variant.is_own and variant is not field.own]
+    for variant in [*([field.own] if field.own is not None else []), *others]:
+        for row in variant.rows:
+            if row.run is not None:
+                try:
+                    scorer = routed_scorer(row.run)
+                except StorageError:
+                    continue
+                if scorer is not None:
+                    return row, row.run
+    return None
 
 
 def asked_pairs(run: Run) -> Targets:

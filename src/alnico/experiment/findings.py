@@ -1,14 +1,16 @@
 """What the runs of a part say together: the strongest baseline, the trial that validation chooses, and what choosing on
 the test part would have claimed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
 from alnico.experiment.results import KEPT_METRICS, OWN_MODEL
+
+Key = TypeVar("Key", bound=Hashable)
 
 BASELINE_METRIC = "ndcg@20"
 """The validation measure by which a table's strongest baseline is found."""
@@ -72,9 +74,8 @@ class Findings(BaseModel, frozen=True, extra="forbid"):
 def findings(tried: Sequence[Tried], metric: str, *, is_grid: bool, oracle: bool) -> dict[str, Findings]:
     """By data set, what the finished runs of a part say.
 
-    Variants count where they have as many runs as the one with the most: a mean over fewer seeds is no equal. A grid
-    has a chosen trial, by validation ``metric``; with ``oracle`` also the one that test ``metric`` would have chosen,
-    which is marked as such.
+    Variants count where ``best_first`` says so. A grid has a chosen trial, by validation ``metric``; with ``oracle``
+    also the one that test ``metric`` would have chosen, which is marked as such.
     """
     found = {}
     for dataset in dict.fromkeys(one.dataset for one in tried):
@@ -88,30 +89,43 @@ def findings(tried: Sequence[Tried], metric: str, *, is_grid: bool, oracle: bool
     return found
 
 
+def best_first(values: Mapping[Key, Sequence[float]]) -> list[Key]:
+    """Variants by the mean of their seeds' values, best first, equal ones as they come; empty where none has a value.
+
+    Those count that have as many values as the one with the most: a mean over fewer seeds is no equal.
+    """
+    most = max(map(len, values.values()), default=0)
+    whole = [key for key, own in values.items() if len(own) == most > 0]
+    return sorted(whole, key=lambda key: -fmean(values[key]))
+
+
 def _best(
     tried: Sequence[Tried], part: Literal["valid", "test"], metric: str, mark: str | None = None
 ) -> Choice | None:
-    by_variant: dict[str, list[float]] = {}
+    by_variant: dict[str, list[Tried]] = {}
     for one in tried:
-        if (value := one.measure(part, metric)) is not None:
-            by_variant.setdefault(one.variant, []).append(value)
-    if not by_variant:
+        if one.measure(part, metric) is not None:
+            by_variant.setdefault(one.variant, []).append(one)
+    values = {
+        name: [value for one in runs if (value := one.measure(part, metric)) is not None]
+        for name, runs in by_variant.items()
+    }
+    best = best_first(values)
+    if not best:
         return None
-    most = max(map(len, by_variant.values()))
-    means = {variant: fmean(values) for variant, values in by_variant.items() if len(values) == most}
-    variant = max(means, key=lambda name: means[name])
-    runs = [one for one in tried if one.variant == variant and one.measure(part, metric) is not None]
+    variant = best[0]
+    runs = by_variant[variant]
     tested = {name: [one.measure("test", name) for one in runs] for name in KEPT_METRICS}
     return Choice(
         variant=variant,
         by=f"{part} {metric}",
-        value=means[variant],
+        value=fmean(values[variant]),
         test={
             name: fmean(value for value in values if value is not None)
             for name, values in tested.items()
             if None not in values
         },
-        runs=most,
-        among=len(means),
+        runs=len(runs),
+        among=len(best),
         mark=mark,
     )

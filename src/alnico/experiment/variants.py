@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from alnico.evaluation.evaluate import Scores
 from alnico.evaluation.significance import Comparison, compare, holm, paired_test, smallest_detectable_effect
-from alnico.experiment.findings import BASELINE_METRIC
+from alnico.experiment.findings import BASELINE_METRIC, best_first
 from alnico.experiment.folder import Question, Run
 from alnico.experiment.results import OWN_MODEL, Duel, RunRecord, warning
 from alnico.experiment.spec import look_up
@@ -154,9 +154,9 @@ class Field:
 
     @property
     def strongest(self) -> Variant | None:
-        """The baseline of the best mean validation; None without baselines that validated."""
-        found = [variant for variant in self.baselines if variant.mean("valid", BASELINE_METRIC) is not None]
-        return found[0] if found else None
+        """The baseline that ``best_first`` names by validation; None without baselines that validated."""
+        values = {variant: variant.values("valid", BASELINE_METRIC).tolist() for variant in self.baselines}
+        return next(iter(best_first(values)), None)
 
 
 def fields(rows: Sequence[StudyRow]) -> list[Field]:

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from alnico.report.chapters import Chapter
+from alnico.report.template import filled
 from alnico.report.views import view_of
 from alnico.storage import write_text
 
@@ -24,15 +22,5 @@ def page(title: str, chapters: Sequence[Chapter], metric: str, introduction: Seq
 
     Raises StorageError if a run is not finished, ConfigError if a run lacks the measure.
     """
-    templates = Environment(
-        loader=PackageLoader("alnico.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     views = [view_of(chapter, metric) for chapter in chapters]
-    style = Markup(templates.get_template("style.css").render())
-    return templates.get_template("page.html").render(
-        title=title, style=style, introduction=introduction, chapters=views
-    )
+    return filled("page.html", title=title, introduction=introduction, chapters=views)

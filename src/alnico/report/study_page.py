@@ -7,9 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from alnico.errors import ConfigError
 from alnico.experiment.study import Study
 from alnico.experiment.variants import Standing, StudyRow, fields, standing
@@ -26,14 +23,13 @@ from alnico.report.exhibits.sweeps import (
     template_sweeps,
     trigger_maps,
 )
-from alnico.report.study_tables import (
-    StudyTable,
-    efficiency_tables,
-    faithfulness_tables,
-    overall_tables,
-    statistics_table,
-    variant_tables,
-)
+from alnico.report.study_tables.data_sets import statistics_table
+from alnico.report.study_tables.efficiency import efficiency_tables
+from alnico.report.study_tables.faithfulness import faithfulness_tables
+from alnico.report.study_tables.overall import overall_tables
+from alnico.report.study_tables.sheet import StudyTable
+from alnico.report.study_tables.variants import variant_tables
+from alnico.report.template import filled
 from alnico.storage import write_atomically, write_text
 
 Parts = Mapping[str, Sequence[StudyRow]]
@@ -269,13 +265,6 @@ def study_page(
     remarks: Sequence[str] = (),
 ) -> str:
     """The page as HTML; nothing is fetched, every picture stands inside."""
-    templates = Environment(
-        loader=PackageLoader("alnico.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = [
         {
             "title": section.title,
@@ -289,9 +278,9 @@ def study_page(
         }
         for section in sections
     ]
-    return templates.get_template("study.html").render(
+    return filled(
+        "study.html",
         title=title,
-        style=Markup(templates.get_template("style.css").render()),
         standing=[one.sentence for one in told],
         is_behind=any(one.is_behind for one in told),
         n_runs=n_runs,

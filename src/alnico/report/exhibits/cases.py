@@ -8,42 +8,27 @@ import numpy as np
 
 from alnico.diagnostics.cases import LIST_LENGTH, Case, case_of, choose, mean_cosine
 from alnico.diagnostics.routing import RoutedPairs
-from alnico.errors import AlnicoError
-from alnico.experiment.dissection import routed_scorer
+from alnico.experiment.dissection import routed_run, routed_scorer
 from alnico.experiment.folder import Run
-from alnico.experiment.variants import Field, StudyRow, fields
+from alnico.experiment.variants import Field, StudyRow
 from alnico.ranking import Ranking, Seen
-from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
+from alnico.report.exhibits.shown import NOT_ROUTED, Figures, StudyFigure, of_each_field
 from alnico.report.explained import signed
 from alnico.report.figures.canvas import brief
 from alnico.report.figures.cases import CaseSheet, ItemCard, case
 from alnico.report.pictures import thumbnail
-from alnico.report.study_tables import place_names, routed_run
 
 MOST_EXPERTS = 6
 
 
 def case_sheets(rows: Sequence[StudyRow]) -> Figures:
     """One test pair per dominant family (or group) of each data set's MAGNET. Implements: Figure 14."""
-    name, title = "figure-14", "Figure 14: recommendations taken apart"
-    made: list[StudyFigure | LeftOut] = []
-    found = fields(rows)
-    for place, field in zip(place_names(found), found, strict=True):
-        chosen = routed_run(field)
-        if chosen is None:
-            made.append(
-                LeftOut(
-                    name, f"{title}, {place}", "it needs the run folder of a MAGNET with a mixture of experts"
-                )
-            )
-            continue
-        try:
-            made += _sheets(
-                f"{name}-{place}", f"{title}, {place}", *chosen, _without_experts(field, chosen[0])
-            )
-        except AlnicoError as problem:
-            made.append(LeftOut(name, f"{title}, {place}", str(problem)))
-    return made
+    return of_each_field(rows, "figure-14", "Figure 14: recommendations taken apart", _of_field)
+
+
+def _of_field(name: str, title: str, field: Field) -> Sequence[StudyFigure] | str:
+    chosen = routed_run(field)
+    return NOT_ROUTED if chosen is None else _sheets(name, title, *chosen, _without_experts(field, chosen[0]))
 
 
 def _without_experts(field: Field, own: StudyRow) -> Run | None:

@@ -7,7 +7,7 @@ from alnico.experiment.findings import BASELINE_METRIC
 from alnico.experiment.variants import Field, StudyRow, Variant, fields
 from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
 from alnico.report.figures.clock import Race, Training, races
-from alnico.report.study_tables import place_names
+from alnico.report.study_tables.sheet import place_names
 
 
 def quality_against_time(rows: Sequence[StudyRow]) -> Figures:

@@ -21,10 +21,10 @@ from alnico.experiment.answer import content_lists
 from alnico.experiment.dissection import asked_pairs
 from alnico.experiment.folder import Run
 from alnico.experiment.variants import Field, StudyRow, Variant, fields, paired_scores
-from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
+from alnico.report.exhibits.shown import Figures, StudyFigure, of_each_field
 from alnico.report.figures.canvas import BLUE, GREEN
 from alnico.report.figures.groups import BUCKET_COLOURS, Gain, Groups, UserGains, groups
-from alnico.report.study_tables import StudyTable, place_names
+from alnico.report.study_tables.sheet import StudyTable, place_names
 from alnico.report.tables import Table, number, short
 
 METRIC = "ndcg@20"
@@ -42,30 +42,17 @@ class Views:
 
 def view_groups(rows: Sequence[StudyRow]) -> Figures:
     """Gains of the dual over the single view by difficulty, activity, popularity and user. Implements: Figure 6."""
-    name, title = "figure-6", "Figure 6: what the second view gains, and for whom"
-    made: list[StudyFigure | LeftOut] = []
-    found = fields(rows)
-    for place, field in zip(place_names(found), found, strict=True):
-        views = views_of(field)
-        if views is None:
-            made.append(
-                LeftOut(
-                    name,
-                    f"{title}, {place}",
-                    "it needs the run folders of a MAGNET with two views and one with a single view, of the same seed",
-                )
-            )
-            continue
-        try:
-            buckets = bucket_means(views)
-            told = _groups(views, buckets)
-        except AlnicoError as problem:
-            made.append(LeftOut(name, f"{title}, {place}", str(problem)))
-            continue
-        made.append(
-            StudyFigure(f"{name}-{place}", f"{title}, {place}", groups(told), _caption(views, buckets))
+    return of_each_field(rows, "figure-6", "Figure 6: what the second view gains, and for whom", _of_field)
+
+
+def _of_field(name: str, title: str, field: Field) -> Sequence[StudyFigure] | str:
+    views = views_of(field)
+    if views is None:
+        return (
+            "it needs the run folders of a MAGNET with two views and one with a single view, of the same seed"
         )
-    return made
+    buckets = bucket_means(views)
+    return [StudyFigure(name, title, groups(_groups(views, buckets)), _caption(views, buckets))]
 
 
 def views_of(field: Field) -> Views | None:

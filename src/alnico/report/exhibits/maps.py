@@ -16,15 +16,13 @@ from alnico.diagnostics.geometry import (
     purity,
     silhouette,
 )
-from alnico.errors import AlnicoError
 from alnico.evaluation.exposure import long_tail
-from alnico.experiment.dissection import PAIRS_PER_NODE, Which, nodes, routed_scorer
+from alnico.experiment.dissection import PAIRS_PER_NODE, Which, nodes, routed_run, routed_scorer
 from alnico.experiment.folder import Run
-from alnico.experiment.variants import StudyRow, fields
+from alnico.experiment.variants import Field, StudyRow
 from alnico.randomness import rng
-from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
+from alnico.report.exhibits.shown import NOT_ROUTED, Figures, StudyFigure, of_each_field
 from alnico.report.figures.maps import Coloured, Routed, maps
-from alnico.report.study_tables import place_names, routed_run
 
 Labels = Int[NDArray[np.int64], " nodes"]
 
@@ -34,32 +32,22 @@ LEAST_NODES = 8
 
 def embedding_maps(rows: Sequence[StudyRow]) -> Figures:
     """t-SNE of items and users before and after the experts' fusion. Implements: Figure 13."""
-    name, title = "figure-13", "Figure 13: items and users in the plane"
-    made: list[StudyFigure | LeftOut] = []
-    found = fields(rows)
-    for place, field in zip(place_names(found), found, strict=True):
-        chosen = routed_run(field)
-        if chosen is None:
-            made.append(
-                LeftOut(
-                    name, f"{title}, {place}", "it needs the run folder of a MAGNET with a mixture of experts"
-                )
-            )
-            continue
-        try:
-            made.append(_figure(f"{name}-{place}", f"{title}, {place}", *chosen))
-        except AlnicoError as problem:
-            made.append(LeftOut(name, f"{title}, {place}", str(problem)))
-    return made
+    return of_each_field(rows, "figure-13", "Figure 13: items and users in the plane", _of_field)
 
 
-def _figure(name: str, title: str, row: StudyRow, run: Run) -> StudyFigure | LeftOut:
+def _of_field(name: str, title: str, field: Field) -> Sequence[StudyFigure] | str:
+    chosen = routed_run(field)
+    told = NOT_ROUTED if chosen is None else _figure(name, title, *chosen)
+    return told if isinstance(told, str) else [told]
+
+
+def _figure(name: str, title: str, row: StudyRow, run: Run) -> StudyFigure | str:
     scorer, train = routed_scorer(run), run.split.train
     assert scorer is not None
     items = drawn(np.flatnonzero(train.item_degrees > 0), rng(0, "map of items"))
     users = drawn(np.flatnonzero(train.user_degrees > 0), rng(0, "map of users"))
     if min(len(items), len(users)) < LEAST_NODES:
-        return LeftOut(name, title, f"a map needs at least {LEAST_NODES} users and items with training pairs")
+        return f"a map needs at least {LEAST_NODES} users and items with training pairs"
     labels, names, told = item_labels(run)
     panels: dict[Which, list[Coloured]] = {}
     flat = {}

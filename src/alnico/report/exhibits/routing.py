@@ -8,7 +8,7 @@ import numpy as np
 from alnico.diagnostics.dynamics import Trace, smoothed, switch_of, thinned, trace_of, unit_curve
 from alnico.diagnostics.routing import content_share
 from alnico.experiment.variants import Field, StudyRow, Variant, fields
-from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
+from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure, of_each_field
 from alnico.report.figures.routing import (
     AfterSwitch,
     Course,
@@ -20,7 +20,7 @@ from alnico.report.figures.routing import (
     mechanism,
     overview,
 )
-from alnico.report.study_tables import place_names
+from alnico.report.study_tables.sheet import place_names
 
 MOST_POINTS = 400
 SMOOTHING = 0.9
@@ -102,30 +102,22 @@ def _expert_share(told: Sequence[Mapping[str, Any]], label: str) -> float | None
 
 def stage_mechanism(rows: Sequence[StudyRow]) -> Figures:
     """The two stages of each data set's full model, beside other strategies. Implements: Figure 7."""
-    name, title = "figure-7", "Figure 7: the two stages"
-    made: list[StudyFigure | LeftOut] = []
-    found = fields(rows)
-    for place, field in zip(place_names(found), found, strict=True):
-        whole = next((variant for variant in [field.unchanged] if variant.is_own), field.own)
-        traced = None if whole is None else _traced(whole)
-        if whole is None or traced is None:
-            made.append(LeftOut(name, f"{title}, {place}", NO_LOGS))
-            continue
-        row, trace = traced
-        strategies = _strategies(field, whole)
-        late = [
-            Strategy(label, {text: own.late(fact) for text, fact in LATE_MEASURES.items()})
-            for label, own in strategies.items()
-        ]
-        made.append(
-            StudyFigure(
-                f"{name}-{place}",
-                f"{title}, {place}",
-                mechanism(_stage_log(row, trace), late, _scheme(row), _after_switch(row, trace)),
-                _stage_caption(row, field, list(strategies)),
-            )
-        )
-    return made
+    return of_each_field(rows, "figure-7", "Figure 7: the two stages", _stages)
+
+
+def _stages(name: str, title: str, field: Field) -> Sequence[StudyFigure] | str:
+    whole = next((variant for variant in [field.unchanged] if variant.is_own), field.own)
+    traced = None if whole is None else _traced(whole)
+    if whole is None or traced is None:
+        return NO_LOGS
+    row, trace = traced
+    strategies = _strategies(field, whole)
+    late = [
+        Strategy(label, {text: own.late(fact) for text, fact in LATE_MEASURES.items()})
+        for label, own in strategies.items()
+    ]
+    picture = mechanism(_stage_log(row, trace), late, _scheme(row), _after_switch(row, trace))
+    return [StudyFigure(name, title, picture, _stage_caption(row, field, list(strategies)))]
 
 
 def _traced(variant: Variant) -> tuple[StudyRow, Trace] | None:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from alnico.diagnostics.dynamics import smoothed, switch_of, trace_of
-from alnico.experiment.variants import Field, StudyRow, Variant, fields
-from alnico.report.exhibits.shown import Figures, LeftOut, StudyFigure
+from alnico.experiment.variants import Field, StudyRow, Variant
+from alnico.report.exhibits.shown import Figures, StudyFigure, of_each_field
 from alnico.report.figures.sweeps import HeatMap, Log, Panel, Point, heat_maps, sweep_grid
-from alnico.report.study_tables import place_names
 from alnico.report.tables import short
 
 TEMPLATES = {"model.alpha": "α, dominance", "model.beta": "β, tilt", "model.delta": "δ, first auxiliary"}
@@ -52,22 +51,18 @@ def setting_sweeps(rows: Sequence[StudyRow]) -> Figures:
 def _sweeps(
     name: str, title: str, rows: Sequence[StudyRow], settings: Mapping[str, str], arrange: Arrange
 ) -> Figures:
-    made: list[StudyFigure | LeftOut] = []
-    found = fields(rows)
-    for place, field in zip(place_names(found), found, strict=True):
+    def of_field(name: str, title: str, field: Field) -> Sequence[StudyFigure] | str:
         known = {setting: text for setting, text in settings.items() if len(_moved(field, setting)) > 1}
         if not known:
             wanted = ", ".join(setting.split(".")[-1] for setting in settings)
-            made.append(LeftOut(name, f"{title}, {place}", f"no two runs differ in {wanted} alone"))
-            continue
+            return f"no two runs differ in {wanted} alone"
         missing = [text for setting, text in settings.items() if setting not in known]
         unmarked = [text for setting, text in known.items() if default_value(field, setting) is None]
         caption = READING + (" Hollow: the default." if len(unmarked) < len(known) else "")
         caption += f" Not swept: {'; '.join(missing)}." if missing else ""
-        made.append(
-            StudyFigure(f"{name}-{place}", f"{title}, {place}", sweep_grid(arrange(field, known)), caption)
-        )
-    return made
+        return [StudyFigure(name, title, sweep_grid(arrange(field, known)), caption)]
+
+    return of_each_field(rows, name, title, of_field)
 
 
 def _metric_lines(field: Field, settings: Mapping[str, str]) -> list[list[Panel | None]]:
@@ -159,28 +154,19 @@ def default_value(field: Field, setting: str) -> Any:
 
 def pool_maps(rows: Sequence[StudyRow]) -> Figures:
     """Families of templates, and replicas of each expert, against K. Implements: Figure 4."""
-    name, title = "figure-4", "Figure 4: the pool of experts against K"
-    made: list[StudyFigure | LeftOut] = []
-    found = fields(rows)
-    for place, field in zip(place_names(found), found, strict=True):
-        pools = [one for one in (_pool(field, FAMILIES), _pool(field, REPLICAS)) if one is not None]
-        lines = [[one] for one in pools]
-        if not lines:
-            made.append(
-                LeftOut(name, f"{title}, {place}", "no runs differ in families, replicas and K alone")
-            )
-            continue
-        made.append(
-            StudyFigure(
-                f"{name}-{place}",
-                f"{title}, {place}",
-                heat_maps(lines),
-                "Test N@20, mean over seeds; E: experts in the pool; a backslash: more experts kept than there are "
-                "(K > E); empty: not run"
-                + ("; framed: the default." if any(one.default is not None for one in pools) else "."),
-            )
-        )
-    return made
+    return of_each_field(rows, "figure-4", "Figure 4: the pool of experts against K", _pools)
+
+
+def _pools(name: str, title: str, field: Field) -> Sequence[StudyFigure] | str:
+    pools = [one for one in (_pool(field, FAMILIES), _pool(field, REPLICAS)) if one is not None]
+    if not pools:
+        return "no runs differ in families, replicas and K alone"
+    caption = (
+        "Test N@20, mean over seeds; E: experts in the pool; a backslash: more experts kept than there are (K > E); "
+        "empty: not run"
+        + ("; framed: the default." if any(one.default is not None for one in pools) else ".")
+    )
+    return [StudyFigure(name, title, heat_maps([[one] for one in pools]), caption)]
 
 
 def _pool(field: Field, setting: str) -> HeatMap | None:
@@ -244,29 +230,23 @@ def _pool_name(pool: Any) -> str:
 
 def trigger_maps(rows: Sequence[StudyRow]) -> Figures:
     """Threshold against window: recall, the step of the switch, and a log of the literal rule. Implements: Figure 9."""
-    name, title = "figure-9", "Figure 9: threshold and window of the trigger"
-    made: list[StudyFigure | LeftOut] = []
-    found = fields(rows)
-    for place, field in zip(place_names(found), found, strict=True):
-        crossed = [
-            variant
-            for variant in field.variants
-            if variant.first.varied and set(variant.first.varied) <= {THRESHOLD, WINDOW}
-        ]
-        if len(crossed) < 2:
-            made.append(LeftOut(name, f"{title}, {place}", "no two runs differ in threshold or window"))
-            continue
-        maps, steps = _trigger_maps(crossed, field)
-        log = _literal_log(field)
-        made.append(
-            StudyFigure(
-                f"{name}-{place}",
-                f"{title}, {place}",
-                heat_maps([list(maps), *([[log]] if log is not None else [])]),
-                _trigger_caption(steps, log, is_framed=maps[0].default is not None),
-            )
-        )
-    return made
+    return of_each_field(rows, "figure-9", "Figure 9: threshold and window of the trigger", _triggers)
+
+
+def _triggers(name: str, title: str, field: Field) -> Sequence[StudyFigure] | str:
+    crossed = [
+        variant
+        for variant in field.variants
+        if variant.first.varied and set(variant.first.varied) <= {THRESHOLD, WINDOW}
+    ]
+    if len(crossed) < 2:
+        return "no two runs differ in threshold or window"
+    maps, steps = _trigger_maps(crossed, field)
+    log = _literal_log(field)
+    picture = heat_maps([list(maps), *([[log]] if log is not None else [])])
+    return [
+        StudyFigure(name, title, picture, _trigger_caption(steps, log, is_framed=maps[0].default is not None))
+    ]
 
 
 def _trigger_maps(
