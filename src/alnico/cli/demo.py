@@ -13,7 +13,7 @@ from alnico.cli.output import print_json, print_table
 from alnico.cli.progress import Live, summary
 
 if TYPE_CHECKING:
-    from alnico.experiment.demo import Demo, World
+    from alnico.experiment.demo.worlds import Demo, World
     from alnico.training.checkpoint import Progress
     from alnico.training.plan import TrainPlan
     from alnico.training.trainer import Watcher
@@ -39,7 +39,7 @@ def demo(
     """
     # Importing torch is a part of what the user waits for.
     started = time.perf_counter()
-    from alnico.experiment.demo import keep, run_demo
+    from alnico.experiment.demo.run import keep, run_demo
     from alnico.report.demo_page import write_demo_page
     from alnico.training.trainer import Interrupted
 
@@ -144,7 +144,7 @@ def _tell_kinds(world: "World") -> None:
 
 
 def _tell_control(done: "Demo") -> None:
-    from alnico.experiment.demo import control_sentences, leaning_sentences
+    from alnico.experiment.demo.sentences import control_sentences, leaning_sentences
 
     print()
     for sentence in leaning_sentences(done.shop):

@@ -49,7 +49,7 @@ def report(
     from dataclasses import replace
 
     from alnico.catalogue.truth import read_truth
-    from alnico.experiment.demo import kind_of_users
+    from alnico.experiment.demo.worlds import kind_of_users
     from alnico.experiment.folder import finite, open_run
     from alnico.experiment.results import listed, summary, warning
     from alnico.report.chapters import chapters_of

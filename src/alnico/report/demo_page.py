@@ -1,6 +1,7 @@
 """The demo's report: both of its worlds on one page."""
 
-from alnico.experiment.demo import CONTENDERS, METRIC, Demo, control_sentences, leaning_sentences
+from alnico.experiment.demo.sentences import control_sentences, leaning_sentences
+from alnico.experiment.demo.worlds import CONTENDERS, METRIC, Demo
 from alnico.report.chapters import Chapter
 from alnico.report.page import write_page
 

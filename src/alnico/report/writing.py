@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alnico.errors import ConfigError, StorageError, nearest
-from alnico.experiment.demo import MARK
+from alnico.experiment.demo.run import MARK
 from alnico.experiment.results import gather, write_record
 from alnico.report.documents import dataset_document, dataset_table, demo_document
 from alnico.storage import read_json, write_json, write_text
