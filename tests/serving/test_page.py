@@ -114,7 +114,7 @@ def test_a_history_clicked_together(page) -> None:
 
 def test_catalogue_item_and_routing(page) -> None:
     page.get_by_role("link", name="Catalogue").click()
-    page.wait_for_selector("h2:text('Catalogue')")
+    page.wait_for_selector("h2:text('Catalogue') ~ div .card")
     name = next(title for title in titles(page) if not title.startswith("item "))
     page.get_by_label("Search").fill(name)
     page.wait_for_function(
