@@ -51,7 +51,8 @@ def serving() -> list[Row]:
             loads = {n: asyncio.run(_asked(host, port, users, n, SECONDS)) for n in CONNECTIONS}
     size = f"{len(dataset.users):,} users x {len(dataset.items):,} items"
     return [
-        _row(f"GET recommendations, k = 10, {size}, {n} connections", n, load) for n, load in loads.items()
+        _row(f"GET recommendations, k = 10, {size}, {n} {'connection' if n == 1 else 'connections'}", n, load)
+        for n, load in loads.items()
     ]
 
 

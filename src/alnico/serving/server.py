@@ -28,7 +28,8 @@ _log = logging.getLogger("alnico.serving")
 def bound(host: str, port: int) -> socket.socket:
     """A listening place. Raises ConfigError if it is taken or not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    place = socket.socket(family, socket.SOCK_STREAM)
+    # Named as TCP: asyncio sends at once only where it can see that, and answers would else wait 40 ms for a receipt.
+    place = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         place.bind((host, port))
