@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from alnico.cli.main import main
 from alnico.serving.folder import load_bundle, save_bundle
 from exported_bundles import Exported
 
@@ -154,17 +155,17 @@ def test_large_slow_and_broken_clients_leave_it_standing(service: Service) -> No
 
 
 def test_a_taken_port_and_a_folder_without_a_bundle_are_said_in_one_sentence(
-    service: Service, tmp_path: Path
+    exported: Exports, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    port = service.address.rpartition(":")[2]
-    for arguments, told in (
-        ([str(service.folder), "--port", port], f"cannot listen on 127.0.0.1 port {port}"),
-        ([str(tmp_path / "nothing")], "is no bundle"),
-        ([str(service.folder), "--seconds", "0"], "--seconds must be above 0"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", MAIN, "serve", *arguments], capture_output=True, text=True
-        )
-        assert done.returncode == 2
-        assert told in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+    folder = str(exported["magnet"].folder)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for arguments, told in (
+            ([folder, "--port", port], f"cannot listen on 127.0.0.1 port {port}"),
+            ([str(tmp_path / "nothing")], "is no bundle"),
+            ([folder, "--seconds", "0"], "--seconds must be above 0"),
+        ):
+            assert main(["serve", *arguments]) == 2
+            said = capsys.readouterr().err
+            assert told in said
+            assert len(said.strip().splitlines()) == 1
