@@ -177,6 +177,13 @@ def test_new_item_is_listed_at_once(magnet: Bundle) -> None:
     assert "those of the bundle" in sentence(wrong)
 
 
+def test_an_id_beyond_the_catalogues_integers_is_refused(magnet: Bundle) -> None:
+    numbered = replace(magnet, items=IdMap.range(magnet.n_items, "item"))
+    response = post(numbered, "/items", {"items": [{"id": "9" * 40}]})
+    assert response.status_code == 422
+    assert "integers of at most 18 digits" in sentence(response)
+
+
 def test_new_item_is_encoded_from_its_picture_and_words(magnet: Bundle) -> None:
     """The picture of a known item, sent as a file, lands beside that item."""
     place = next(item for item, picture in enumerate(magnet.pictures) if picture is not None)
@@ -227,6 +234,7 @@ WRONG: list[tuple[str, str, Any, int, str]] = [
     ("GET", "/users/1/recommendations?emphasis=smell:2", None, 422, "smell"),
     ("GET", "/items/nothing/similar", None, 404, "item 'nothing'"),
     ("GET", "/nowhere", None, 404, "Not Found"),
+    ("GET", "/explanations/1", None, 404, "Not Found"),
     ("DELETE", "/items", None, 405, "Method Not Allowed"),
     ("POST", "/recommendations", b"{", 422, ""),
     ("POST", "/recommendations", b"[]", 422, ""),

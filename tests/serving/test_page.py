@@ -1,19 +1,15 @@
 """The page in a real browser, driven by keyboard and mouse."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 
 import pytest
 
 from exported_bundles import Exported
+from served import served
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-MAIN = "import sys; from alnico.cli.main import main; sys.exit(main())"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 WAIT = 90_000
 
@@ -22,22 +18,8 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installe
 
 @pytest.fixture(scope="module")
 def address(exported: Mapping[str, Exported]) -> Iterator[str]:
-    command = [sys.executable, "-c", MAIN, "serve", str(exported["magnet"].folder), "--port", "0", "--json"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert process.stdout is not None
-    said = ""
-    while not said.rstrip().endswith("}"):
-        line = process.stdout.readline()
-        assert line, "the service ended before it listened"
-        said += line
-    try:
-        yield json.loads(said)["address"]
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with served(exported["magnet"].folder) as service:
+        yield service.address
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,11 @@
 """A service as a process: it loses no request when it ends or reloads, and bad clients leave it standing."""
 
-import json
-import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -19,48 +14,17 @@ import pytest
 from alnico.cli.main import main
 from alnico.serving.folder import load_bundle, save_bundle
 from exported_bundles import Exported
+from served import KEY, PATIENCE, Service, served
 
 Exports = Mapping[str, Exported]
-MAIN = "import sys; from alnico.cli.main import main; sys.exit(main())"
-PATIENCE = 60.0
-
-
-@dataclass
-class Service:
-    """A running service and where it listens."""
-
-    process: subprocess.Popen[str]
-    address: str
-    folder: Path
-
-    def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.address + path, headers={"X-API-Key": "k"}, timeout=PATIENCE)
-
-    def post(self, path: str, content: object) -> httpx.Response:
-        return httpx.post(self.address + path, json=content, headers={"X-API-Key": "k"}, timeout=PATIENCE)
 
 
 @pytest.fixture
 def service(exported: Exports, tmp_path: Path) -> Iterator[Service]:
     folder = tmp_path / "bundle"
     shutil.copytree(exported["magnet"].folder, folder)
-    command = [sys.executable, "-c", MAIN, "serve", str(folder), "--port", "0", "--json"]
-    command += ["--api-key", "k", "--most-bytes", "1000000", "--seconds", "2"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert process.stdout is not None
-    said = ""
-    while not said.rstrip().endswith("}"):
-        line = process.stdout.readline()
-        assert line, "the service ended before it listened"
-        said += line
-    try:
-        yield Service(process, json.loads(said)["address"], folder)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with served(folder, "--api-key", KEY, "--most-bytes", "1000000", "--seconds", "2") as found:
+        yield found
 
 
 def test_a_request_in_progress_is_answered_before_the_end(service: Service) -> None:

@@ -86,6 +86,7 @@ def make_app(shelf: Shelf, settings: ServiceSettings | None = None) -> FastAPI:
         description="Recommendations with their reasons.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=life,
         responses=ERRORS,
     )

@@ -62,8 +62,8 @@ def _ids(bundle: Bundle, new: Newcomers) -> NDArray[np.int64] | NDArray[np.chara
     for name in new.ids:
         if name in bundle.items:
             raise DataError(f"item {name!r} is in the bundle already; new items need ids of their own")
-        if whole and not str(name).removeprefix("-").isdecimal():
-            raise DataError(f"item ids of this bundle are integers; found {name!r}")
+        if whole and not _is_integer(name):
+            raise DataError(f"item ids of this bundle are integers of at most 18 digits; found {name!r}")
     names: NDArray[np.int64] | NDArray[np.character] = (
         np.array([int(name) for name in new.ids], np.int64)
         if whole
@@ -75,6 +75,11 @@ def _ids(bundle: Bundle, new: Newcomers) -> NDArray[np.int64] | NDArray[np.chara
         if n and n != len(names):
             raise DataError(f"{len(names)} new items have {n} values of {what}")
     return names
+
+
+def _is_integer(name: int | str) -> bool:
+    digits = str(name).removeprefix("-")
+    return digits.isdecimal() and len(digits) <= 18
 
 
 def _in_order(bundle: Bundle, new: Newcomers) -> ItemFeatures:
