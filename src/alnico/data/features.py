@@ -5,20 +5,35 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from alnico.data.interactions import frozen
 from alnico.errors import DataError
+
+
+class Encoding(BaseModel, frozen=True, extra="forbid"):
+    """How vectors were made: the encoder's name, a hash of it with its weights and settings, and of the vectors.
+
+    ``file`` is where they lay when they were imported. Vectors may be compared where fingerprints are equal.
+    """
+
+    encoder: str
+    fingerprint: str
+    vectors_sha256: str
+    file: str
 
 
 @dataclass(frozen=True, eq=False)
 class Modality:
     """Vectors of one kind: ``vectors[i]`` belongs to item i where ``present[i]`` holds.
 
-    Absence is the mask; the vectors of absent items are zero and are never read as data.
+    Absence is the mask; the vectors of absent items are zero and are never read as data. ``encoding`` says
+    how they were made, None where nobody said so.
     """
 
     vectors: NDArray[np.float32]
     present: NDArray[np.bool_]
+    encoding: Encoding | None = None
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or self.present.shape != (len(self.vectors),):
@@ -86,7 +101,7 @@ class ItemFeatures(Mapping[str, Modality]):
     def rows(self, items: NDArray[np.int64]) -> "ItemFeatures":
         """The features of these items, renumbered in the order given."""
         chosen = {
-            name: Modality(modality.vectors[items], modality.present[items])
+            name: Modality(modality.vectors[items], modality.present[items], modality.encoding)
             for name, modality in self.modalities.items()
         }
         return ItemFeatures(len(items), chosen)

