@@ -135,3 +135,16 @@ def test_killed_command_goes_on(folder: Path) -> None:
     made = json.loads(told.stdout)["modalities"][0]
     assert made["resumed"] >= 512
     assert made["resumed"] + made["encoded"] == 2000
+
+
+def test_model_of_transformers_is_taken_from_its_folder(folder: Path) -> None:
+    from transformers import Dinov2Config, Dinov2Model, ViTImageProcessorPil
+
+    config = Dinov2Config(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14
+    )
+    Dinov2Model(config).save_pretrained(folder / "tiny")
+    ViTImageProcessorPil(size={"height": 28, "width": 28}).save_pretrained(folder / "tiny")
+    made = encode_folder(folder, str(folder / "tiny"), "none").modalities[0]
+    assert (made.encoder, made.width, made.present) == ("tiny", 16, 4)
+    assert not encode_folder(folder, str(folder / "tiny"), "none").modalities[0].renewed

@@ -131,11 +131,12 @@ def check_data(
     """Look for what should worry the owner of the data; the exit code is 1 if there are errors."""
     from dataclasses import asdict
 
-    from alnico.data.describe import check
+    from alnico.data.describe import by_severity, check
     from alnico.data.sources import open_or_read
+    from alnico.encoders.freshness import check_vectors
 
     dataset, notices = open_or_read(data)
-    findings = check(dataset, notices=notices, core=core)
+    findings = by_severity([*check(dataset, notices=notices, core=core), *check_vectors(data, dataset)])
     if json:
         _print_json({"data": str(data), "findings": [asdict(finding) for finding in findings]})
     else:
