@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"data", "ranking", "storage"},
     "encoders": {"data", "storage"},
     "catalogue": {"data", "storage"},
+    "doctor": {"data", "encoders", "graphs", "kernels", "storage"},
     "explain": DATA_WAY | {"scorers", "evaluation", "storage"},
     "diagnostics": DATA_WAY | {"scorers", "evaluation", "explain", "storage"},
     # The last two for the demo, which begins with raw pictures and texts.

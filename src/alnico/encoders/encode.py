@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from alnico.data.sources.cards import read_items
 from alnico.data.sources.shop import find_table
 from alnico.data.sources.vectors import item_ids_digest
-from alnico.encoders.blocks import Block, Blocks, Tally, Unreadable, encode_in_blocks
+from alnico.encoders.blocks import Block, Blocks, Make, Tally, Unreadable, encode_in_blocks
 from alnico.encoders.choosing import check_choice, picture_encoder, text_encoder
 from alnico.encoders.content import Content, content_of, sources_digest
 from alnico.encoders.encoder import AUTO, LIGHT, NONE, Encoder, PictureEncoder, Progress, TextEncoder, Watch
@@ -85,7 +85,7 @@ class _Job:
     names: Sequence[int | str]
     encoder: Encoder
     sources: Sequence[str]
-    make: Callable[[slice, Progress], Block] | None
+    make: Make | None
     settle: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None
 
     @property
@@ -189,7 +189,7 @@ def _picture_job(
         return Block(block.vectors, tuple(replace(bad, row=bad.row + rows.start) for bad in block.unreadable))
 
     def settle(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        return encoder.settle(vectors, vectors.any(axis=1))
+        return encoder.settle(vectors, np.any(vectors, axis=1))
 
     return _Job(
         folder,

@@ -94,7 +94,7 @@ class HubPictures:
         with _needing(model, "transformers"), _loading(model):
             from transformers import AutoImageProcessor, AutoModel
 
-            self._processor = AutoImageProcessor.from_pretrained(model)
+            self._processor = AutoImageProcessor.from_pretrained(model)  # type: ignore[no-untyped-call]
             network = AutoModel.from_pretrained(model, use_safetensors=True)
         self._device = _device()
         self._network = network.eval().to(self._device)
@@ -209,7 +209,7 @@ def _hush() -> None:
         logging.getLogger(library).setLevel(logging.ERROR)
     from transformers.utils import logging as chatter
 
-    chatter.disable_progress_bar()
+    chatter.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _label(model: str) -> str:
