@@ -27,9 +27,8 @@ def shop(tmp_path: Path) -> Path:
         words = " ".join(f"word{n}" for n in random.integers(0, 500, 12))
         text = f"Thing {item},{words}" if item != 4 else ","
         rows.append(f"i{item},{text},{f'images/{item}.jpg' if item != 3 else ''}")
-    rows[2] = (
-        f"i1,{rows[1].split(',', 1)[1].replace('images/0.jpg', 'images/1.jpg').upper().replace('IMAGES', 'images').replace('JPG', 'jpg')}"
-    )
+    first = rows[1].removeprefix("i0,").removesuffix("images/0.jpg")
+    rows[2] = f"i1,{first.upper()}images/1.jpg"
     Image.open(place / "images" / "0.jpg").resize((60, 60)).save(place / "images" / "1.jpg", quality=70)
     whole = (place / "images" / "2.jpg").read_bytes()
     (place / "images" / "2.jpg").write_bytes(whole[: len(whole) // 2])

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,15 @@ def test_model_of_transformers_is_taken_from_its_folder(folder: Path) -> None:
     made = encode_folder(folder, str(folder / "tiny"), "none").modalities[0]
     assert (made.encoder, made.width, made.present) == ("tiny", 16, 4)
     assert not encode_folder(folder, str(folder / "tiny"), "none").modalities[0].renewed
+
+
+@pytest.mark.realdata
+def test_lite_network_gives_the_vectors_that_came_with_the_films(
+    real_data: Callable[[str], Path],
+) -> None:
+    films = real_data("ml-100k-posters")
+    shipped = np.load(films / "image_feat_efflite0.npy")[:8]
+    with decoders() as pool:
+        paths = [films / "posters" / f"{item}.jpg" for item in range(8)]
+        made = read_block([path if path.is_file() else None for path in paths], EfficientNetLite(), pool)
+    assert made.vectors == pytest.approx(shipped, abs=1e-3)

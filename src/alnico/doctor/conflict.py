@@ -37,7 +37,8 @@ class Conflict:
         # The median distance from the median, brought to the scale of a standard deviation.
         spread = 1.4826 * np.median(np.abs(scores - middle))
         order = np.argsort(-scores, kind="stable")
-        return known[order[scores[order] >= max(_HIGH, middle + 3 * spread)]]
+        outstanding: NDArray[np.int64] = known[order[scores[order] >= max(_HIGH, middle + 3 * spread)]]
+        return outstanding
 
 
 def conflict(one: Modality, other: Modality, k: int = NEIGHBOURS) -> Conflict | None:

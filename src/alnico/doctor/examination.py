@@ -181,7 +181,7 @@ def findings_of(found: Examination, dataset: Dataset) -> Iterator[Finding]:
                 f"{gap.interactions_share:.1%} of the interactions are on them",
             )
     for facts in found.conflicts:
-        names = ", ".join(bad.item.item for bad in facts.worst[:3])
+        names = ", ".join(bad.item.item for bad in facts.worst[: min(facts.contradicting, 3)])
         yield Finding(
             "warning" if facts.overlap <= facts.chance else "note",
             "conflict",
