@@ -14,7 +14,6 @@ NEAR_SHARE = 0.8
 """Share of words and pairs of words that near-duplicates have in common at least (Jaccard)."""
 
 _BANDS, _ROWS = 20, 5
-_PRIME = np.uint64(2**61 - 1)
 _AT_ONCE = 1024
 _CROWD = 50
 
@@ -69,14 +68,15 @@ def _pairs(crowd: Sequence[int]) -> Iterator[tuple[int, int]]:
 def _signatures(sets: Sequence[NDArray[np.uint32]]) -> Iterator[NDArray[np.uint64]]:
     """Of each set the smallest value under each of the hash functions, [sets, functions] at a time."""
     random = rng(0, "minimal hashes")
-    factors = random.integers(1, 2**29, _BANDS * _ROWS, dtype=np.uint64)
-    shifts = random.integers(0, 2**60, _BANDS * _ROWS, dtype=np.uint64)
+    # Products wrap around 2**64; their upper halves are in another order for every odd factor.
+    factors = random.integers(0, 2**63, _BANDS * _ROWS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    shifts = random.integers(0, 2**63, _BANDS * _ROWS, dtype=np.uint64)
     for start in range(0, len(sets), _AT_ONCE):
         group = sets[start : start + _AT_ONCE]
         starts = np.cumsum([0, *(len(one) for one in group[:-1])])
         values = np.concatenate(group).astype(np.uint64)
         lowest = [
-            np.minimum.reduceat((values * factor + shift) % _PRIME, starts)
+            np.minimum.reduceat((values * factor + shift) >> np.uint64(32), starts)
             for factor, shift in zip(factors, shifts, strict=True)
         ]
         yield np.stack(lowest, axis=1)
