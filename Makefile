@@ -76,7 +76,7 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@echo "alnico: installing the tools for tests and checks (about 100 MB to download)"
+	@echo "alnico: installing the tools for tests and checks (about 220 MB to download)"
 	@$(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@
 

@@ -12,6 +12,7 @@ from alnico.catalogue.writing import make_shop
 from alnico.data.sources import read_dataset
 from alnico.data.store import save_dataset
 from alnico.encoders.encode import encode_folder
+from alnico.encoders.encoder import LIGHT
 from alnico.evaluation.evaluate import Scores
 from alnico.experiment.folder import Run
 from alnico.experiment.results import RunRecord, record_of
@@ -88,7 +89,7 @@ def finish(folder: Path) -> Finished:
     """Make the shop, train and test; takes a few seconds."""
     shop, data = folder / "shop", folder / "data"
     make_shop(ShopPlan(n_users=40, n_items=48, n_interactions=400, without_image_share=0.2), shop)
-    encode_folder(shop)
+    encode_folder(shop, LIGHT, LIGHT)
     dataset, notices = read_dataset(shop, name="toy")
     save_dataset(dataset, data, notices=notices)
     models = {

@@ -12,6 +12,7 @@ from alnico.catalogue.shop import KINDS, Items, ShopPlan, draw_items
 from alnico.catalogue.tastes import Users, draw_choices, draw_users, utilities
 from alnico.catalogue.writing import make_shop
 from alnico.encoders.encode import encode_folder
+from alnico.encoders.encoder import LIGHT
 
 # Groups of a dozen items and hundreds of users of each kind; drawn in a second.
 PLAN = ShopPlan(n_users=700, n_items=320, n_interactions=9_000)
@@ -55,7 +56,7 @@ class World:
 
 def world_of(plan: ShopPlan, folder: Path) -> World:
     make_shop(plan, folder)
-    encode_folder(folder)
+    encode_folder(folder, LIGHT, LIGHT)
     users, items = draw_users(plan), draw_items(plan)
     choices = draw_choices(plan, users, items)
     parts = np.random.default_rng(0).choice(10, len(choices))

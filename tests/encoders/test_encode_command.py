@@ -11,6 +11,7 @@ from alnico.cli import counting
 from alnico.cli.main import main
 from alnico.data.sources import read_dataset
 
+LIGHT = ("--image", "light", "--text", "light")
 PLAN = ShopPlan(n_users=12, n_items=48, n_interactions=80)
 
 
@@ -21,17 +22,17 @@ def shop(tmp_path: Path) -> Path:
 
 
 def test_command_encodes_a_shop_and_says_what_it_made(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["encode", str(shop)]) == 0
+    assert main(["encode", str(shop), *LIGHT]) == 0
     told = capsys.readouterr()
     assert "image.npy: 46 of 48 items, 276 numbers each, by colour-gradient (written)" in told.out
     assert "text.npy: 46 of 48 items, 46 numbers each, by tfidf-svd (written)" in told.out
     assert "pictures: 46 of 46" in told.err
-    assert main(["encode", str(shop)]) == 0
+    assert main(["encode", str(shop), *LIGHT]) == 0
     assert capsys.readouterr().out.count("(up to date)") == 2
 
 
 def test_encoded_shop_goes_through_the_importer(shop: Path) -> None:
-    main(["encode", str(shop)])
+    main(["encode", str(shop), *LIGHT])
     dataset, _ = read_dataset(shop)
     assert (dataset.n_users, dataset.n_items, len(dataset.interactions)) == (12, 48, 80)
     assert dataset.features.names == ("image", "text")
@@ -42,7 +43,7 @@ def test_encoded_shop_goes_through_the_importer(shop: Path) -> None:
 def test_unreadable_pictures_are_told(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number, path in enumerate(sorted((shop / "images").iterdir())[:21]):
         path.write_bytes(b"" if number else b"no picture")
-    assert main(["encode", str(shop)]) == 0
+    assert main(["encode", str(shop), *LIGHT]) == 0
     told = capsys.readouterr().out
     assert "not a picture in a known format" in told
     assert told.count("cannot read images/") == 20
@@ -50,7 +51,7 @@ def test_unreadable_pictures_are_told(shop: Path, capsys: pytest.CaptureFixture[
 
 
 def test_json_report_is_all_that_is_printed(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["encode", str(shop), "--text", "none", "--json"]) == 0
+    assert main(["encode", str(shop), "--image", "light", "--text", "none", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [made["modality"] for made in report["modalities"]] == ["image"]
     assert report["modalities"][0]["present"] == 46

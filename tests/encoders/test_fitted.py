@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alnico.data.features import Modality
 from alnico.encoders.fitted import FittedImages, FittedTexts, same_directions
-from alnico.encoders.images import encode_images
+from alnico.encoders.images import ColourGradient
+from alnico.encoders.reading import decoders, read_block
 from alnico.encoders.texts import encode_texts
 from alnico.errors import DataError
 from finished_runs import Finished
@@ -53,7 +55,11 @@ def test_a_catalogue_without_words_cannot_be_fitted_to() -> None:
 def test_pictures_of_the_catalogue_get_their_own_vectors(finished: Finished, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     paths = [*sorted((finished.shop / "images").iterdir())[:24], None, tmp_path / "broken.jpg"]
-    fitted, expected = FittedImages.of(paths), encode_images(paths)
+    encoder, fitted = ColourGradient(), FittedImages.of(paths)
+    with decoders() as pool:
+        described = read_block(paths, encoder, pool).vectors
+    vectors = encoder.settle(described, described.any(axis=1))
+    expected = Modality(vectors, vectors.any(axis=1))
     again = FittedImages.from_arrays(fitted.arrays()).encode(paths)
     assert again.present.tolist() == expected.present.tolist()
     np.testing.assert_allclose(again.vectors, expected.vectors, atol=1e-5)

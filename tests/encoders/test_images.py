@@ -1,5 +1,6 @@
 """Vectors of pictures."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,19 +8,27 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from alnico.encoders.blocks import Block
 from alnico.encoders.images import (
     COLOUR_WIDTH,
     EDGE_WIDTH,
     IMAGE_WIDTH,
     LAYOUT_WIDTH,
+    ColourGradient,
     describe,
-    encode_images,
-    read_and_encode,
 )
 from alnico.encoders.pictures import SIDE
+from alnico.encoders.reading import decoders, read_block
 
 CELL_BINS = COLOUR_WIDTH // 5
 EDGES = slice(COLOUR_WIDTH, COLOUR_WIDTH + EDGE_WIDTH)
+
+
+def read(paths: Sequence[Path | None], tell: Callable[[int], None] = lambda done: None) -> Block:
+    """Final vectors of these pictures."""
+    with decoders() as pool:
+        block = read_block(paths, ColourGradient(), pool, tell)
+    return Block(ColourGradient().settle(block.vectors, block.vectors.any(axis=1)), block.unreadable)
 
 
 def plain(*colour: int) -> NDArray[np.uint8]:
@@ -114,7 +123,7 @@ def test_pictures_of_a_batch_do_not_mix() -> None:
 
 def test_alike_pictures_are_near_and_others_far(folder: Path) -> None:
     names = ["red0", "red1", "red2", "blue0", "blue1", "blue2"]
-    vectors = encode_images([folder / f"{name}.png" for name in names]).vectors
+    vectors = read([folder / f"{name}.png" for name in names]).vectors
     cosines = vectors @ vectors.T
     # Two camps around their mean look in opposite directions.
     assert cosines[:3, :3].min() > 0.5
@@ -125,9 +134,9 @@ def test_alike_pictures_are_near_and_others_far(folder: Path) -> None:
 def test_unreadable_and_missing_pictures_are_absent_zero_rows(folder: Path) -> None:
     (folder / "empty.jpg").write_bytes(b"")
     paths = [None, folder / "red0.png", folder / "empty.jpg", folder / "blue0.png", folder / "nowhere.png"]
-    encoded = read_and_encode(paths)
-    assert encoded.modality.present.tolist() == [False, True, False, True, False]
-    assert not encoded.modality.vectors[[0, 2, 4]].any()
+    encoded = read(paths)
+    assert encoded.vectors.any(axis=1).tolist() == [False, True, False, True, False]
+    assert not encoded.vectors[[0, 2, 4]].any()
     assert [(bad.row, bad.path, bad.reason) for bad in encoded.unreadable] == [
         (2, str(folder / "empty.jpg"), "the file is empty"),
         (4, str(folder / "nowhere.png"), "there is no such file"),
@@ -135,36 +144,35 @@ def test_unreadable_and_missing_pictures_are_absent_zero_rows(folder: Path) -> N
 
 
 def test_equal_pictures_say_nothing(folder: Path) -> None:
-    modality = encode_images([folder / "red0.png"] * 3)
-    assert not modality.present.any()
+    modality = read([folder / "red0.png"] * 3)
+    assert not modality.vectors.any()
     assert not modality.vectors.any()
 
 
 def test_single_picture_is_present(folder: Path) -> None:
-    assert encode_images([folder / "red0.png", None]).present.tolist() == [True, False]
+    assert read([folder / "red0.png", None]).vectors.any(axis=1).tolist() == [True, False]
 
 
 def test_no_picture_at_all_is_all_absent() -> None:
-    modality = encode_images([None, None])
-    assert modality.vectors.shape == (2, IMAGE_WIDTH)
-    assert not modality.present.any()
-    assert len(encode_images([]).present) == 0
+    modality = read([None, None])
+    assert modality.vectors.shape == (2, 0)
+    assert len(read([]).vectors) == 0
 
 
 def test_progress_counts_named_pictures_only(folder: Path) -> None:
-    told: list[tuple[int, int]] = []
-    encode_images([None, folder / "red0.png", None, folder / "gone.png"], lambda *facts: told.append(facts))
-    assert told == [(1, 2), (2, 2)]
+    told: list[int] = []
+    read([None, folder / "red0.png", None, folder / "gone.png"], told.append)
+    assert told == [2]
 
 
 def test_same_pictures_give_the_same_bits(folder: Path) -> None:
     paths: list[Path | None] = [*sorted(folder.iterdir()), None]
-    assert encode_images(paths).vectors.tobytes() == encode_images(paths).vectors.tobytes()
+    assert read(paths).vectors.tobytes() == read(paths).vectors.tobytes()
 
 
 def test_pictures_beyond_one_batch_keep_their_rows(folder: Path) -> None:
     paths: list[Path | None] = [folder / "red0.png", *[folder / "blue0.png"] * 299, folder / "red0.png"]
-    vectors = encode_images(paths).vectors
+    vectors = read(paths).vectors
     assert np.array_equal(vectors[0], vectors[300])
     assert np.array_equal(vectors[1], vectors[299])
     assert not np.array_equal(vectors[0], vectors[1])

@@ -126,21 +126,44 @@ def describe_data(data: Data, json: Json = False) -> None:
 def check_data(
     data: Data,
     core: Annotated[int, typer.Option(min=1, help="The k of the k-core whose effect is foretold.")] = 5,
+    content: Annotated[
+        bool,
+        typer.Option("--content/--no-content", help="Open pictures and texts, not only tables and vectors."),
+    ] = True,
+    report: Annotated[Path | None, typer.Option(help="Write the findings as one HTML page, too.")] = None,
     json: Json = False,
 ) -> None:
-    """Look for what should worry the owner of the data; the exit code is 1 if there are errors."""
+    """Look for what should worry the owner of the data; the exit code is 1 if there are errors.
+
+    Pictures and texts are searched for copies, damage, gaps, contradictions, and for copies across the parts
+    of a split.
+    """
     from dataclasses import asdict
 
-    from alnico.data.describe import check
+    from alnico.cli.counting import counting
+    from alnico.data.describe import by_severity, check
     from alnico.data.sources import open_or_read
+    from alnico.doctor.examination import examine, findings_of
+    from alnico.doctor.page import write_page
+    from alnico.encoders.freshness import check_vectors
 
-    dataset, notices = open_or_read(data)
-    findings = check(dataset, notices=notices, core=core)
+    dataset, notices = open_or_read(data, allow_unknown_items=True)
+    found = examine(dataset, counting) if content else None
+    findings = [*check(dataset, notices=notices, core=core), *check_vectors(data, dataset)]
+    if found is not None:
+        findings += findings_of(found, dataset)
+    findings = by_severity(findings)
+    if report is not None:
+        write_page(report, dataset.name, findings, found)
     if json:
-        _print_json({"data": str(data), "findings": [asdict(finding) for finding in findings]})
+        examined = None if found is None else found.model_dump()
+        told = [asdict(finding) for finding in findings]
+        _print_json({"data": str(data), "findings": told, "content": examined})
     else:
         for finding in findings:
             typer.echo(f"{finding.severity:<8} {finding.topic:<11} {finding.message}")
+        if report is not None:
+            typer.echo(f"the page to open: {report}")
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(FOUND_ERRORS)
 

@@ -1,6 +1,6 @@
 """What a data set is like, and what about it should worry its owner."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -130,6 +130,11 @@ def check(dataset: Dataset, *, notices: Sequence[str] = (), core: int = 5) -> li
     for name, modality in dataset.features.items():
         findings += _check_modality(dataset, name, modality)
     findings += _check_pictures(dataset)
+    return by_severity(findings)
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors first, notes last, else in the order given."""
     ranks: Mapping[Severity, int] = {"error": 0, "warning": 1, "note": 2}
     return sorted(findings, key=lambda finding: ranks[finding.severity])
 

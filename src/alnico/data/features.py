@@ -2,23 +2,46 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from alnico.data.interactions import frozen
 from alnico.errors import DataError
+
+
+class EncoderNote(BaseModel, frozen=True, extra="forbid"):
+    """What made a modality's vectors; ``settings`` hold all they depend on besides the content, weights as a digest.
+
+    Vectors may be compared where fingerprints, hashes of everything else here, are equal.
+    """
+
+    encoder: str
+    version: int
+    settings: dict[str, Any]
+    fingerprint: str
+
+
+class Encoding(EncoderNote, frozen=True, extra="forbid"):
+    """How the vectors of a file were made, with their hash; ``file`` is where they lay when they were imported."""
+
+    vectors_sha256: str
+    file: str
 
 
 @dataclass(frozen=True, eq=False)
 class Modality:
     """Vectors of one kind: ``vectors[i]`` belongs to item i where ``present[i]`` holds.
 
-    Absence is the mask; the vectors of absent items are zero and are never read as data.
+    Absence is the mask; the vectors of absent items are zero and are never read as data. ``encoding`` says
+    how they were made, None where nobody said so.
     """
 
     vectors: NDArray[np.float32]
     present: NDArray[np.bool_]
+    encoding: Encoding | None = None
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or self.present.shape != (len(self.vectors),):
@@ -86,7 +109,7 @@ class ItemFeatures(Mapping[str, Modality]):
     def rows(self, items: NDArray[np.int64]) -> "ItemFeatures":
         """The features of these items, renumbered in the order given."""
         chosen = {
-            name: Modality(modality.vectors[items], modality.present[items])
+            name: Modality(modality.vectors[items], modality.present[items], modality.encoding)
             for name, modality in self.modalities.items()
         }
         return ItemFeatures(len(items), chosen)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from alnico.data.dataset import Dataset, ItemCards
-from alnico.data.features import ItemFeatures, Modality
+from alnico.data.features import Encoding, ItemFeatures, Modality
 from alnico.data.ids import IdMap
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
@@ -45,7 +45,7 @@ class Manifest(BaseModel, frozen=True):
     """What a data folder holds; ``manifest.json`` in words.
 
     ``notices`` are what the import had to say about the data, ``split`` is the recipe that made the labels
-    where `alnico data split` did.
+    where `alnico data split` did, ``encodings`` are how the vectors of modalities were made, where that is known.
     """
 
     format: str
@@ -63,6 +63,7 @@ class Manifest(BaseModel, frozen=True):
     fingerprint: str
     notices: list[str] = []
     split: dict[str, str | int | float | bool | None] | None = None
+    encodings: dict[str, Encoding] = {}
     files: dict[str, FileRecord]
 
 
@@ -110,6 +111,11 @@ def save_dataset(
             fingerprint=dataset.fingerprint,
             notices=list(notices),
             split=None if split is None else dict(split),
+            encodings={
+                name: modality.encoding
+                for name, modality in dataset.features.items()
+                if modality.encoding is not None
+            },
             files=files,
         )
         _write(partial / MANIFEST, lambda file: file.write(manifest.model_dump_json(indent=2).encode()))
@@ -350,6 +356,7 @@ def _assemble(folder: Path, manifest: Manifest) -> Dataset:
         name: Modality(
             np.load(folder / f"features/{name}.npy", mmap_mode="r", allow_pickle=False),
             np.load(folder / f"features/{name}.present.npy", allow_pickle=False),
+            manifest.encodings.get(name),
         )
         for name in manifest.modalities
     }

@@ -1,37 +1,43 @@
 """Encoding a shop's folder: pictures and texts of its item table become feature files."""
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from alnico.data.features import Modality
 from alnico.data.sources.cards import read_items
 from alnico.data.sources.shop import find_table
 from alnico.data.sources.vectors import item_ids_digest
-from alnico.encoders.images import (
-    IMAGE_ENCODER,
-    IMAGE_SETTINGS,
-    IMAGE_VERSION,
+from alnico.encoders.blocks import Block, Blocks, Make, Tally, Unreadable, encode_in_blocks
+from alnico.encoders.choosing import check_choice, picture_encoder, text_encoder
+from alnico.encoders.content import Content, content_of, sources_digest
+from alnico.encoders.encoder import (
+    AUTO,
+    LIGHT,
+    NONE,
+    Encoder,
+    PictureEncoder,
     Progress,
-    Unreadable,
-    read_and_encode,
+    TextEncoder,
+    Watch,
+    fingerprint,
+    note_of,
 )
-from alnico.encoders.texts import TEXT_ENCODER, TEXT_SETTINGS, TEXT_VERSION, encode_texts
-from alnico.errors import ConfigError, DataError, StorageError, nearest
+from alnico.encoders.reading import decoders, read_block
+from alnico.errors import DataError, StorageError
 from alnico.storage import read_json, write_atomically, write_json
-
-AUTO, NONE = "auto", "none"
-
-TEXT_FIELDS = ("title", "title", "description", "category")
-"""Columns whose words are counted together; the title counts twice."""
 
 _LISTED = 20
 
@@ -45,10 +51,15 @@ class UnreadableImage(BaseModel, frozen=True):
 
 
 class ModalityReport(BaseModel, frozen=True):
-    """What was made for one modality. ``renewed`` is false where the file was up to date already."""
+    """What was made for one modality.
+
+    ``renewed`` is false where the file was up to date already. ``resumed`` items were taken up from a run
+    that was cut off, ``encoded`` were encoded now, in ``seconds``.
+    """
 
     modality: str
     encoder: str
+    fingerprint: str
     file: Path
     renewed: bool
     width: int
@@ -56,6 +67,9 @@ class ModalityReport(BaseModel, frozen=True):
     present: int
     unreadable: int
     unreadable_images: tuple[UnreadableImage, ...]
+    resumed: int = 0
+    encoded: int = 0
+    seconds: float = 0.0
 
 
 class EncodeReport(BaseModel, frozen=True):
@@ -67,26 +81,41 @@ class EncodeReport(BaseModel, frozen=True):
     notices: tuple[str, ...]
 
 
-def fingerprint_of(encoder: str, version: int, settings: Mapping[str, Any]) -> str:
-    """A hash of an encoder and its settings: equal for vectors that may be compared."""
-    told = json.dumps([encoder, version, dict(settings)], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
-
-
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """One modality to encode: what identifies the result, and how to get it."""
+    """One modality to encode: what identifies the result, and how to get it.
 
+    ``make`` encodes a range of rows, None where rows cannot be encoded apart; ``settle`` makes the final
+    vectors of all rows from all that ``make`` gave, None where these are final.
+    """
+
+    folder: Path
     modality: str
-    encoder: str
-    version: int
-    settings: Mapping[str, Any]
-    source: str
+    things: str
+    names: Sequence[int | str]
+    encoder: Encoder
+    sources: Sequence[str]
+    make: Make | None
+    settle: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None
 
     @property
-    def fingerprint(self) -> str:
-        """See ``fingerprint_of``."""
-        return fingerprint_of(self.encoder, self.version, self.settings)
+    def vectors(self) -> Path:
+        """Where the vectors go."""
+        return self.folder / "features" / f"{self.modality}.npy"
+
+    @property
+    def note(self) -> Path:
+        """Where it is said how they were made."""
+        return self.folder / "features" / f"{self.modality}.json"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Equal where making the vectors again would change nothing."""
+        return {
+            "fingerprint": fingerprint(self.encoder),
+            "item_ids_sha256": item_ids_digest(self.names),
+            "source_sha256": sources_digest(self.sources),
+        }
 
 
 def encode_folder(
@@ -95,213 +124,250 @@ def encode_folder(
     text: str = AUTO,
     *,
     force: bool = False,
-    progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> EncodeReport:
     """Write ``features/image.npy`` and ``features/text.npy`` for the item table of this folder, and report.
 
     The table is items.csv, .tsv or .parquet with an item id and any of title, description, category and image
     (paths relative to the folder). Row r of a feature file belongs to row r of the table; float32, all zero
     where the item has no such content. Beside each stands a .json that says how it was made. ``image`` and
-    ``text`` are "auto" (encode what is there), "none", or the name of an encoder (an error if there is
-    nothing to encode). Files that are up to date stay, unless ``force``. ``progress`` is told (pictures done,
-    pictures in all).
-    Raises: DataError if there is no item table or nothing to encode; ConfigError for an unknown encoder;
-    StorageError if a file cannot be written.
+    ``text`` are "auto" (the best that is installed), "light" (the built-in encoder), "none", the name of an
+    encoder or of a model, or a model's folder (an error if there is nothing to encode). Files that are up to
+    date stay, unless ``force``. What a run that was cut off has done is taken up.
+    Raises: DataError if there is no item table or nothing to encode; ConfigError for an encoder that is not
+    there; StorageError if a file cannot be written.
     """
-    _check_choice("image", image, IMAGE_ENCODER)
-    _check_choice("text", text, TEXT_ENCODER)
+    check_choice("image", image)
+    check_choice("text", text)
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
     table = find_table(folder, "items")
     if table is None:
         raise DataError(f"{folder} has no item table; expected items.csv, items.tsv or items.parquet")
     items = read_items(table, {})
-    paths, texts = picture_paths(items), words_of(items)
-    notices = _check_content(table, items, paths, texts, image, text)
+    content = content_of(items, folder)
+    notices = _check_content(table, items, content, image, text)
+    names = items["item"].to_list()
     reports = []
-    if image != NONE and any(path is not None for path in paths):
-        reports.append(_encode_pictures(folder, items, paths, force, progress))
-    if text != NONE and any(texts):
-        reports.append(_encode_words(folder, items, texts, force))
+    if image != NONE and any(content.picture_sources):
+        with decoders() as pool:
+            job = _picture_job(folder, names, content, picture_encoder(image), pool)
+            reports.append(_encode(job, force, watch or _unwatched))
+    if text != NONE and any(content.text_sources):
+        job = _text_job(folder, names, content, text_encoder(text))
+        reports.append(_encode(job, force, watch or _unwatched))
     return EncodeReport(folder=folder, table=table, modalities=tuple(reports), notices=tuple(notices))
 
 
-def _check_choice(modality: str, choice: str, encoder: str) -> None:
-    choices = (AUTO, NONE, encoder)
-    if choice not in choices:
-        raise ConfigError(f"there is no {modality} encoder {choice!r}{nearest(choice, choices)}")
+@contextmanager
+def _unwatched(things: str) -> Iterator[Progress]:
+    yield lambda done, total: None
 
 
-def picture_paths(items: pl.DataFrame) -> list[Path | None]:
-    """Where each item's picture lies; None for an empty cell and for an address on a network."""
-    named = items["image"].to_list() if "image" in items.columns else [""] * items.height
-    return [Path(text) if text.strip() and "://" not in text else None for text in named]
-
-
-def words_of(items: pl.DataFrame) -> list[str]:
-    """The words of each item, fields one after the other; empty where it has none."""
-    fields = [items[field].to_list() for field in TEXT_FIELDS if field in items.columns]
-    return (
-        ["\n".join(parts).strip() for parts in zip(*fields, strict=True)] if fields else [""] * items.height
-    )
-
-
-def _check_content(
-    table: Path,
-    items: pl.DataFrame,
-    paths: Sequence[Path | None],
-    texts: Sequence[str],
-    image: str,
-    text: str,
-) -> list[str]:
+def _check_content(table: Path, items: pl.DataFrame, content: Content, image: str, text: str) -> list[str]:
     """Notices about content that is left out. Raises DataError if an encoder asked for has nothing to do."""
     found = f"it has the columns {', '.join(items.columns)}"
     missing = {}
-    if not any(path is not None for path in paths):
-        missing["image"] = f"{table} names no picture file in a column called image; {found}"
-        if "image" in items.columns and any("://" in named for named in items["image"]):
-            missing["image"] = (
-                f"the image column of {table} holds addresses; download the pictures and name the files"
-            )
-    if not any(texts):
+    if not any(content.picture_sources):
+        missing["image"] = (
+            f"the image column of {table} holds addresses; download the pictures and name the files"
+            if content.has_addresses
+            else f"{table} names no picture file in a column called image; {found}"
+        )
+    if not any(content.text_sources):
         missing["text"] = f"{table} has no words in columns called title, description or category; {found}"
     chosen = {"image": image, "text": text}
     for modality, reason in missing.items():
-        if chosen[modality] not in (AUTO, NONE):
+        if chosen[modality] not in (AUTO, LIGHT, NONE):
             raise DataError(reason)
     if all(choice == NONE or modality in missing for modality, choice in chosen.items()):
         raise DataError(
             "nothing to encode: " + ("; ".join(missing.values()) or "both image and text are 'none'")
         )
-    return [reason for modality, reason in missing.items() if chosen[modality] == AUTO]
+    return [reason for modality, reason in missing.items() if chosen[modality] in (AUTO, LIGHT)]
 
 
-def _encode_pictures(
-    folder: Path, items: pl.DataFrame, paths: Sequence[Path | None], force: bool, progress: Progress | None
-) -> ModalityReport:
-    job = _Job("image", IMAGE_ENCODER, IMAGE_VERSION, IMAGE_SETTINGS, _hash_of_files(folder, paths))
-    note = None if force else _fresh_note(folder, items, job)
-    if note is None:
-        encoded = read_and_encode(paths, progress)
-        if not encoded.modality.present.any():
-            raise DataError(_why_no_picture(encoded.unreadable))
-        note = _store(folder, items, job, encoded.modality, encoded.unreadable)
-        return _report(folder, note, renewed=True)
-    return _report(folder, note, renewed=False)
+def _picture_job(
+    folder: Path,
+    names: Sequence[int | str],
+    content: Content,
+    encoder: PictureEncoder,
+    pool: ThreadPoolExecutor,
+) -> _Job:
+    def make(rows: slice, tell: Callable[[int], None]) -> Block:
+        block = read_block(content.pictures[rows], encoder, pool, tell)
+        return Block(block.vectors, tuple(replace(bad, row=bad.row + rows.start) for bad in block.unreadable))
 
+    def settle(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return encoder.settle(vectors, np.any(vectors, axis=1))
 
-def _encode_words(folder: Path, items: pl.DataFrame, texts: Sequence[str], force: bool) -> ModalityReport:
-    settings = {**TEXT_SETTINGS, "fields": list(TEXT_FIELDS)}
-    source = hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
-    job = _Job("text", TEXT_ENCODER, TEXT_VERSION, settings, source)
-    note = None if force else _fresh_note(folder, items, job)
-    if note is None:
-        modality = encode_texts(texts)
-        if not modality.present.any():
-            raise DataError(
-                "the texts of the item table differ in nothing, so vectors of them would say nothing"
-            )
-        note = _store(folder, items, job, modality, ())
-        return _report(folder, note, renewed=True)
-    return _report(folder, note, renewed=False)
-
-
-def _why_no_picture(unreadable: Sequence[Unreadable]) -> str:
-    if not unreadable:
-        return "the pictures of the item table differ in nothing, so vectors of them would say nothing"
-    first = unreadable[0]
-    return (
-        f"none of the {len(unreadable)} pictures that the item table names can be read (the first, "
-        f"{first.path}: {first.reason}); mend the image column, or leave pictures out with --image none"
+    return _Job(
+        folder,
+        "image",
+        "pictures",
+        names,
+        encoder,
+        content.picture_sources,
+        make,
+        None if encoder.piecewise else settle,
     )
 
 
-def _hash_of_files(folder: Path, paths: Sequence[Path | None]) -> str:
-    """A hash that changes when a picture is renamed, resized or touched."""
-    digest = hashlib.sha256()
-    base = folder.resolve()
-    for path in paths:
-        told = ""
-        if path is not None:
-            name = path.relative_to(base) if path.is_relative_to(base) else path
-            told = f"{name}"
-            if path.is_file():
-                facts = path.stat()
-                told += f" {facts.st_size} {facts.st_mtime_ns}"
-        digest.update(f"{told}\n".encode())
-    return digest.hexdigest()
+def _text_job(folder: Path, names: Sequence[int | str], content: Content, encoder: TextEncoder) -> _Job:
+    told = [encoder.words(*parts) for parts in content.texts]
+
+    def make(rows: slice, tell: Callable[[int], None]) -> Block:
+        vectors = encoder.encode(told[rows])
+        tell(sum(map(bool, told[rows])))
+        return Block(vectors)
+
+    def whole(_: NDArray[np.float32]) -> NDArray[np.float32]:
+        return encoder.encode(told)
+
+    kept = (make, None) if encoder.piecewise else (None, whole)
+    return _Job(folder, "text", "texts", names, encoder, content.text_sources, *kept)
 
 
-def _note_file(folder: Path, modality: str) -> Path:
-    return folder / "features" / f"{modality}.json"
+def _encode(job: _Job, force: bool, watch: Watch) -> ModalityReport:
+    """Make the vectors of one modality if they are not there, and report."""
+    note = None if force else _fresh_note(job)
+    if note is not None:
+        return _report(job, note, renewed=False)
+    began = time.perf_counter()
+    # Dots keep the blocks out of the way of who looks for feature files.
+    kept = Blocks(job.folder / "features" / f".{job.modality}.blocks", fingerprint(job.encoder))
+    if force:
+        kept.drop()
+    tally = Tally(sum(map(bool, job.sources)))
+    with watch(job.things) as tell:
+        made = _made(job, kept, tally, tell)
+    if not made.present:
+        kept.drop()
+        raise DataError(_nothing_made(job, made))
+    note = _store(job, made)
+    kept.drop()
+    report = _report(job, note, renewed=True)
+    return report.model_copy(
+        update={
+            "resumed": tally.resumed,
+            "encoded": tally.encoded,
+            "seconds": time.perf_counter() - began,
+        }
+    )
 
 
-def _vector_file(folder: Path, modality: str) -> Path:
-    return folder / "features" / f"{modality}.npy"
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """Final vectors in pieces, to be gone through as often as wanted, and what could not be read."""
+
+    pieces: Callable[[], Iterator[NDArray[np.float32]]]
+    width: int
+    present: int
+    unreadable: tuple[Unreadable, ...] = ()
 
 
-def _fresh_note(folder: Path, items: pl.DataFrame, job: _Job) -> dict[str, Any] | None:
+def _made(job: _Job, kept: Blocks, tally: Tally, tell: Progress) -> _Made:
+    """Encode, block by block where rows can be encoded apart."""
+    if job.make is None:
+        tally.encoded = tally.total
+        made = _settled(job, np.zeros((len(job.sources), 0), np.float32), ())
+        tell(tally.total, tally.total)
+        return made
+    width = present = 0
+    unreadable: list[Unreadable] = []
+    for block in encode_in_blocks(job.sources, job.make, kept, tally, tell):
+        width = max(width, block.vectors.shape[1])
+        present += int(block.vectors.any(axis=1).sum())
+        unreadable += block.unreadable
+    again = partial(encode_in_blocks, job.sources, job.make, kept, Tally(0), lambda done, total: None)
+
+    def pieces() -> Iterator[NDArray[np.float32]]:
+        # A block without any content does not know the width.
+        return (np.resize(block.vectors, (len(block.vectors), width)) for block in again())
+
+    if job.settle is not None and present:
+        return _settled(job, np.concatenate(list(pieces())), tuple(unreadable))
+    return _Made(pieces, width, present, tuple(unreadable))
+
+
+def _settled(job: _Job, vectors: NDArray[np.float32], unreadable: tuple[Unreadable, ...]) -> _Made:
+    assert job.settle is not None
+    final = job.settle(vectors)
+    return _Made(lambda: iter([final]), final.shape[1], int(final.any(axis=1).sum()), unreadable)
+
+
+def _nothing_made(job: _Job, made: _Made) -> str:
+    """Why there is no vector at all."""
+    if made.unreadable:
+        first = made.unreadable[0]
+        return (
+            f"none of the {len(made.unreadable)} pictures that the item table names can be read (the first, "
+            f"{first.path}: {first.reason}); mend the image column, or leave pictures out with --image none"
+        )
+    return f"the {job.things} of the item table differ in nothing, so vectors of them would say nothing"
+
+
+def _fresh_note(job: _Job) -> dict[str, Any] | None:
     """The note of the stored vectors if making them again would change nothing."""
-    vectors = _vector_file(folder, job.modality)
     try:
-        note = read_json(_note_file(folder, job.modality))
-        content = vectors.read_bytes()
+        note = read_json(job.note)
+        with job.vectors.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except (StorageError, OSError):
         return None
-    expected = {
-        "fingerprint": job.fingerprint,
-        "item_ids_sha256": item_ids_digest(items["item"].to_list()),
-        "source_sha256": job.source,
-        "vectors_sha256": hashlib.sha256(content).hexdigest(),
-    }
+    expected = {**job.identity, "vectors_sha256": found}
     same = isinstance(note, dict) and all(note.get(key) == value for key, value in expected.items())
     return note if same else None
 
 
-def _store(
-    folder: Path, items: pl.DataFrame, job: _Job, modality: Modality, unreadable: Sequence[Unreadable]
-) -> dict[str, Any]:
+def _store(job: _Job, made: _Made) -> dict[str, Any]:
     """Write vectors and note, and return the note."""
-    buffer = BytesIO()
-    np.save(buffer, modality.vectors, allow_pickle=False)
-    content = buffer.getvalue()
-    names = items["item"].to_list()
-    base = folder.resolve()
-    note = {
-        "modality": job.modality,
-        "encoder": job.encoder,
-        "version": job.version,
-        "settings": dict(job.settings),
-        "fingerprint": job.fingerprint,
-        "item_ids_sha256": item_ids_digest(names),
-        "source_sha256": job.source,
-        "vectors_sha256": hashlib.sha256(content).hexdigest(),
-        "width": modality.width,
-        "items": len(names),
-        "present": int(modality.present.sum()),
-        "unreadable": len(unreadable),
-        "unreadable_images": [
-            {"item": str(names[bad.row]), "path": bad.path.removeprefix(f"{base}/"), "reason": bad.reason}
-            for bad in unreadable[:_LISTED]
-        ],
-    }
+    digest = hashlib.sha256()
+
+    def write(file: BinaryIO) -> None:
+        header = BytesIO()
+        shape = (len(job.sources), made.width)
+        facts = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(header, facts)
+        pieces = (np.ascontiguousarray(piece, "<f4").tobytes() for piece in made.pieces())
+        for part in chain([header.getvalue()], pieces):
+            digest.update(part)
+            file.write(part)
+
+    base = job.folder.resolve()
     try:
         # The old note goes first: vectors with a note for others must never stand together.
-        _note_file(folder, job.modality).unlink(missing_ok=True)
-        write_atomically(_vector_file(folder, job.modality), lambda file: file.write(content))
+        job.note.unlink(missing_ok=True)
     except OSError as problem:
-        raise StorageError(
-            f"cannot write to {folder / 'features'}: {problem.strerror or problem}"
-        ) from problem
-    write_json(_note_file(folder, job.modality), note)
+        raise StorageError(f"cannot write to {job.note.parent}: {problem.strerror or problem}") from problem
+    write_atomically(job.vectors, write)
+    note = {
+        "modality": job.modality,
+        **note_of(job.encoder).model_dump(),
+        **job.identity,
+        "vectors_sha256": digest.hexdigest(),
+        "width": made.width,
+        "items": len(job.names),
+        "present": made.present,
+        "unreadable": len(made.unreadable),
+        "unreadable_images": [
+            {
+                "item": str(job.names[bad.row]),
+                "path": bad.path.removeprefix(f"{base}/"),
+                "reason": bad.reason,
+            }
+            for bad in made.unreadable[:_LISTED]
+        ],
+    }
+    write_json(job.note, note)
     return note
 
 
-def _report(folder: Path, note: Mapping[str, Any], *, renewed: bool) -> ModalityReport:
-    kept = {key: note[key] for key in ("modality", "encoder", "width", "items", "present", "unreadable")}
+def _report(job: _Job, note: Mapping[str, Any], *, renewed: bool) -> ModalityReport:
+    taken = ("modality", "encoder", "fingerprint", "width", "items", "present", "unreadable")
     return ModalityReport(
-        **kept,
-        file=_vector_file(folder, note["modality"]),
+        **{key: note[key] for key in taken},
+        file=job.vectors,
         renewed=renewed,
         unreadable_images=tuple(UnreadableImage(**bad) for bad in note["unreadable_images"]),
     )

@@ -15,8 +15,8 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from alnico.data.features import Modality
-from alnico.encoders.images import BLOCKS, IMAGE_WIDTH, LEAST_SIZE, describe, root_mean_square
-from alnico.encoders.pictures import read_picture
+from alnico.encoders.images import BLOCKS, IMAGE_WIDTH, LEAST_SIZE, ColourGradient, root_mean_square
+from alnico.encoders.reading import decoders, read_block
 from alnico.encoders.scaling import Floats, centred_rows, unit_rows
 from alnico.encoders.texts import TEXT_WIDTH, reduced, word_counts
 from alnico.errors import DataError
@@ -28,7 +28,7 @@ ALIKE = 0.999
 
 @dataclass(frozen=True, eq=False)
 class FittedImages:
-    """``images.encode_images`` with a catalogue's means and sizes. Shapes: centre [IMAGE_WIDTH], sizes [blocks]."""
+    """``images.ColourGradient`` with a catalogue's means and sizes. Shapes: centre [IMAGE_WIDTH], sizes [blocks]."""
 
     centre: NDArray[np.float64]
     sizes: NDArray[np.float64]
@@ -153,15 +153,7 @@ def _blocks() -> list[slice]:
 
 def _descriptions(paths: Sequence[Path | None]) -> tuple[Floats, NDArray[np.int64]]:
     """Raw descriptions of the pictures that can be read, and their rows."""
-    rows, pictures = [], []
-    for row, path in enumerate(paths):
-        if path is None:
-            continue
-        try:
-            pictures.append(read_picture(path))
-        except DataError:
-            continue
-        rows.append(row)
-    described = [describe(np.stack(pictures[start : start + 256])) for start in range(0, len(pictures), 256)]
-    empty = np.zeros((0, IMAGE_WIDTH), np.float32)
-    return np.concatenate([empty, *described]), np.array(rows, np.int64)
+    with decoders() as pool:
+        described = read_block(paths, ColourGradient(), pool).vectors
+    rows = np.flatnonzero(described.any(axis=1))
+    return described[rows] if len(rows) else np.zeros((0, IMAGE_WIDTH), np.float32), rows

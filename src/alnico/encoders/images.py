@@ -1,28 +1,21 @@
 """What a picture's colours, edges and layout say, as a vector."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from alnico.data.features import Modality
-from alnico.encoders.pictures import SIDE, read_picture
+from alnico.encoders.pictures import SIDE, square
 from alnico.encoders.scaling import Floats, centred_rows, unit_rows
-from alnico.errors import DataError
 
 IMAGE_ENCODER = "colour-gradient"
-IMAGE_VERSION = 1
-
-Progress = Callable[[int, int], None]
-"""Told (done, total) from time to time."""
 
 _HUES, _GREYS = 8, 4
 _COLOUR_CELLS = 2
 _EDGE_CELLS, _ANGLES = 4, 8
 _LAYOUT_CELLS = 4
-_BATCH = 256
 
 COLOUR_WIDTH = (1 + _COLOUR_CELLS**2) * (_HUES * 2 + _GREYS)
 EDGE_WIDTH = _EDGE_CELLS**2 * _ANGLES
@@ -46,52 +39,42 @@ IMAGE_SETTINGS = {
 """All that the vectors depend on besides the pictures."""
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """A picture that was named but could not be read."""
+class ColourGradient:
+    """The built-in encoder of pictures: colours, edge directions and layout.
 
-    row: int
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedImages:
-    """Vectors of the pictures, one row per path given, and those that could not be read."""
-
-    modality: Modality
-    unreadable: tuple[Unreadable, ...]
-
-
-def encode_images(paths: Sequence[Path | None], progress: Progress | None = None) -> Modality:
-    """Vectors of these pictures, shape [paths, IMAGE_WIDTH]; absent where there is no path or it cannot be
-    read.
-
-    Every present row has length 1, and the rows are centred, so that unrelated pictures have a cosine near 0.
+    Final vectors have length 1 and are centred over all items, so that unrelated pictures have a cosine near
+    0.
     """
-    return read_and_encode(paths, progress).modality
 
+    name = IMAGE_ENCODER
+    version = 1
+    settings: Mapping[str, Any] = IMAGE_SETTINGS
+    least = SIDE
+    batch = 256
+    piecewise = False
 
-def read_and_encode(paths: Sequence[Path | None], progress: Progress | None = None) -> EncodedImages:
-    """Like ``encode_images``, with the list of pictures that could not be read."""
-    descriptions = np.zeros((len(paths), IMAGE_WIDTH), np.float32)
-    present = np.zeros(len(paths), bool)
-    unreadable: list[Unreadable] = []
-    named = [(row, path) for row, path in enumerate(paths) if path is not None]
-    for start in range(0, len(named), _BATCH):
-        rows, pictures = [], []
-        for done, (row, path) in enumerate(named[start : start + _BATCH], start + 1):
-            try:
-                pictures.append(read_picture(path))
-                rows.append(row)
-            except DataError as error:
-                unreadable.append(Unreadable(row, str(path), str(error).removeprefix(f"{path}: ")))
-            if progress is not None:
-                progress(done, len(named))
-        if rows:
-            descriptions[rows] = describe(np.stack(pictures))
-            present[rows] = True
-    return EncodedImages(_comparable(descriptions, present), tuple(unreadable))
+    def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
+        """The whole picture as a small square."""
+        return square(picture)
+
+    def encode(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raw descriptions [pictures, IMAGE_WIDTH]."""
+        return describe(prepared)
+
+    def settle(self, vectors: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Descriptions centred over the present rows, blocks brought to equal weight, rows to length 1.
+
+        Histograms are all positive: without centring any two pictures would look alike. Zero where a picture
+        differs in nothing from the others.
+        """
+        settled = np.zeros_like(vectors)
+        if present.any():
+            blocks, start = [], 0
+            for width, weight in BLOCKS:
+                blocks.append(weight * balanced(vectors[present, start : start + width]))
+                start += width
+            settled[present] = unit_rows(np.concatenate(blocks, axis=1))
+        return settled
 
 
 def describe(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -180,21 +163,6 @@ def _counted(which: NDArray[np.int64], weight: Floats, cells: int, bins: int) ->
 
 LEAST_SIZE = 1e-6
 """Blocks whose rows are no longer than this on average say nothing."""
-
-
-def _comparable(descriptions: NDArray[np.float32], present: NDArray[np.bool_]) -> Modality:
-    """Descriptions centred over the present rows, blocks brought to equal weight, rows to length 1.
-
-    Histograms are all positive: without centring any two pictures would look alike.
-    """
-    vectors = np.zeros_like(descriptions)
-    if present.any():
-        blocks, start = [], 0
-        for width, weight in BLOCKS:
-            blocks.append(weight * balanced(descriptions[present, start : start + width]))
-            start += width
-        vectors[present] = unit_rows(np.concatenate(blocks, axis=1))
-    return Modality(vectors, present & vectors.any(axis=1))
 
 
 def balanced(block: Floats) -> Floats:

@@ -1,8 +1,10 @@
 """What a text says, as a vector: hashed TF-IDF, reduced."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.utils.extmath import randomized_svd
@@ -12,7 +14,6 @@ from alnico.data.features import Modality
 from alnico.encoders.scaling import Floats, centred_rows, unit_rows
 
 TEXT_ENCODER = "tfidf-svd"
-TEXT_VERSION = 1
 TEXT_WIDTH = 128
 """Numbers per text at most; a small corpus gives fewer."""
 
@@ -20,8 +21,31 @@ _BUCKETS = 2**17
 _SEED = 0
 _ROUNDS = 5
 
-TEXT_SETTINGS = {"buckets": _BUCKETS, "width": TEXT_WIDTH, "rounds": _ROUNDS, "seed": _SEED}
+TEXT_SETTINGS = {
+    "buckets": _BUCKETS,
+    "width": TEXT_WIDTH,
+    "rounds": _ROUNDS,
+    "seed": _SEED,
+    "fields": ["title", "title", "description", "category"],
+}
 """All that the vectors depend on besides the texts."""
+
+
+class WeighedWords:
+    """The built-in encoder of texts, see ``encode_texts``. It needs all texts at once."""
+
+    name = TEXT_ENCODER
+    version = 1
+    settings: Mapping[str, Any] = TEXT_SETTINGS
+    piecewise = False
+
+    def words(self, title: str, category: str, description: str) -> str:
+        """All words in any order; those of the title count twice."""
+        return "\n".join((title, title, description, category)).strip()
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors [texts, width], zero where a text has no word."""
+        return encode_texts(texts).vectors
 
 
 def encode_texts(texts: Sequence[str]) -> Modality:

@@ -304,7 +304,7 @@ def _add_items(app: FastAPI) -> None:
     @app.post("/items", status_code=201)
     async def add(desk: At, new: wire.NewItems) -> wire.Added:
         """Take in items that came after training, by their content alone. They stay until the bundle is loaded anew."""
-        bundle = await desk.shelf.change(lambda now: add_items(now, newcomers_of(now, new.items)))
+        bundle = await desk.shelf.change(lambda now: newcomers_of(now, new.items), add_items)
         notes = ["added items are kept until the bundle is loaded anew"]
         first = bundle.n_items - len(new.items)
         bare = [

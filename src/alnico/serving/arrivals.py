@@ -2,112 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import polars as pl
-import torch
 
-from alnico.data.dataset import Dataset
 from alnico.data.features import ItemFeatures, Modality
 from alnico.data.sources.cards import read_items
 from alnico.data.sources.shop import find_table
 from alnico.data.sources.vectors import VECTOR_SUFFIXES, VectorTable, check_freshness, read_vectors
-from alnico.encoders.encode import TEXT_FIELDS, fingerprint_of, picture_paths, words_of
-from alnico.encoders.fitted import FittedImages, FittedTexts, same_directions
-from alnico.encoders.images import IMAGE_ENCODER, IMAGE_SETTINGS, IMAGE_VERSION, IMAGE_WIDTH
-from alnico.encoders.texts import TEXT_ENCODER, TEXT_SETTINGS, TEXT_VERSION, TEXT_WIDTH
+from alnico.encoders.content import picture_paths, text_parts
 from alnico.errors import DataError
 from alnico.report.pictures import small_jpeg
 from alnico.serving.bundle import Bundle
-from alnico.serving.manifest import EncoderNote
+from alnico.serving.encoding import FITTED, IMAGE, TEXT, encoded
 from alnico.serving.newcomers import Newcomers
-
-IMAGE, TEXT = "image", "text"
-ENCODERS: Mapping[str, tuple[str, int, Mapping[str, Any]]] = {
-    IMAGE: (IMAGE_ENCODER, IMAGE_VERSION, IMAGE_SETTINGS),
-    TEXT: (TEXT_ENCODER, TEXT_VERSION, {**TEXT_SETTINGS, "fields": list(TEXT_FIELDS)}),
-}
-"""Name, version and settings of the encoders that can be fitted, as ``encode_folder`` notes them."""
-Tensors = dict[str, torch.Tensor]
-
-
-def fitted_encoders(dataset: Dataset) -> tuple[dict[str, EncoderNote], Tensors]:
-    """The light encoders that made a data set's vectors: what they are, and the numbers that new items need.
-
-    They are fitted once more to the data set's own pictures and words, and count only if the stored vectors come out
-    again; a modality whose vectors are from elsewhere, or whose catalogue was cut since, has none.
-    """
-    notes: dict[str, EncoderNote] = {}
-    tensors: Tensors = {}
-    items = pl.DataFrame({name: list(values) for name, values in dataset.cards.columns.items()})
-    stored = dataset.features.modalities
-    if IMAGE in stored and "image" in items.columns and stored[IMAGE].width == IMAGE_WIDTH:
-        paths = picture_paths(items)
-        images = FittedImages.of(paths)
-        if same_directions(stored[IMAGE], images.encode(paths)):
-            notes[IMAGE] = _note(IMAGE)
-            tensors |= _tensors(IMAGE, images)
-    if TEXT in stored and items.height and stored[TEXT].width <= TEXT_WIDTH:
-        words = words_of(items)
-        if any(words):
-            texts = FittedTexts.of(words)
-            if same_directions(stored[TEXT], texts.encode(words)):
-                notes[TEXT] = _note(TEXT)
-                tensors |= _tensors(TEXT, texts)
-    return notes, tensors
-
-
-def _note(modality: str) -> EncoderNote:
-    encoder, version, settings = ENCODERS[modality]
-    return EncoderNote(
-        encoder=encoder,
-        version=version,
-        settings=dict(settings),
-        fingerprint=fingerprint_of(encoder, version, settings),
-    )
-
-
-def _tensors(modality: str, fitted: FittedImages | FittedTexts) -> Tensors:
-    return {f"{modality}/{name}": torch.from_numpy(np.array(own)) for name, own in fitted.arrays().items()}
-
-
-def encoded(
-    bundle: Bundle, *, images: Sequence[Path | None] = (), texts: Sequence[str] = ()
-) -> dict[str, Modality]:
-    """Vectors of new pictures and texts in the bundle's own terms, for the modalities whose encoder it holds.
-
-    Raises DataError if this version's encoder is not the one that made the bundle's vectors.
-    """
-    told = {}
-    for modality, note in bundle.facts.encoders.items():
-        if modality not in ENCODERS or note.fingerprint != fingerprint_of(*ENCODERS[modality]):
-            raise DataError(
-                f"the bundle's {modality!r} vectors are from {note.encoder} version {note.version} with settings of "
-                "their own, which this alnico has not got; give vectors, or export the run again"
-            )
-    if any(path is not None for path in images) and IMAGE in bundle.facts.encoders:
-        told[IMAGE] = FittedImages.from_arrays(_arrays(bundle, IMAGE)).encode(images)
-    if any(texts) and TEXT in bundle.facts.encoders:
-        told[TEXT] = FittedTexts.from_arrays(_arrays(bundle, TEXT)).encode(texts)
-    return told
-
-
-def _arrays(bundle: Bundle, modality: str) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
-    start = f"{modality}/"
-    return {
-        name.removeprefix(start): own.numpy()
-        for name, own in bundle.encoders.items()
-        if name.startswith(start)
-    }
 
 
 def read_newcomers(bundle: Bundle, place: Path, features: Mapping[str, Path] | None = None) -> Newcomers:
     """The new items of an item table, or of a folder with one (``items.csv``, and vectors under ``features/``).
 
     ``features`` are files of vectors by modality, rows in the table's order or with ids; other modalities are encoded
-    from the table's pictures and words where the bundle holds the encoder. Raises DataError if there is no table, or a
-    vector file does not belong to it.
+    from the table's pictures and words where the bundle names the encoder. Raises DataError if there is no table, a
+    vector file does not belong to it or is by another encoder than the bundle's, or an encoder is not here.
     """
     table = find_table(place, "items") if place.is_dir() else place
     if table is None or not table.is_file():
@@ -116,18 +31,19 @@ def read_newcomers(bundle: Bundle, place: Path, features: Mapping[str, Path] | N
         )
     items = read_items(table, {})
     names = items["item"].to_list()
-    vectors = dict(features or {})
     if place.is_dir() and features is None:
-        for file in sorted((place / "features").glob("*")):
-            # A light encoder's fit to these items alone is not the bundle's: its vectors are made again.
-            own = file.stem in bundle.content and file.stem not in bundle.facts.encoders
-            if own and file.suffix in VECTOR_SUFFIXES:
-                check_freshness(file, names)
-                vectors[file.stem] = file
-    content = {name: _rows(read_vectors(file, name), names) for name, file in vectors.items()}
+        tables = _lying_there(bundle, place / "features", names)
+    else:
+        tables = {name: read_vectors(file, name) for name, file in (features or {}).items()}
+    for name, own in tables.items():
+        _check_encoder(bundle, name, own)
+    content = {name: _rows(own, names) for name, own in tables.items()}
     paths = picture_paths(items)
-    made = encoded(bundle, images=paths, texts=words_of(items))
-    content |= {name: own for name, own in made.items() if name not in content}
+    content |= encoded(
+        bundle,
+        images=() if IMAGE in content else paths,
+        texts=() if TEXT in content else text_parts(items),
+    )
     ordered = {name: content[name] for name in (*bundle.content, *content) if name in content}
     return Newcomers(
         names,
@@ -135,6 +51,33 @@ def read_newcomers(bundle: Bundle, place: Path, features: Mapping[str, Path] | N
         {name: items[name].to_list() for name in items.columns if name != "item"},
         [None if path is None else small_jpeg(str(path), table.parent) for path in paths],
     )
+
+
+def _lying_there(bundle: Bundle, folder: Path, names: Sequence[int | str]) -> dict[str, VectorTable]:
+    """The vector files of a folder that may be compared with the bundle's; the others are made again."""
+    found = {}
+    for file in sorted(folder.glob("*")):
+        if file.stem not in bundle.content or file.suffix not in VECTOR_SUFFIXES:
+            continue
+        note = bundle.facts.encoders.get(file.stem)
+        # A light encoder's fit to these items alone is not the bundle's.
+        if note is not None and note.encoder in FITTED:
+            continue
+        check_freshness(file, names)
+        table = read_vectors(file, file.stem)
+        own = table.encoding
+        if note is None or (own is not None and own.fingerprint == note.fingerprint):
+            found[file.stem] = table
+    return found
+
+
+def _check_encoder(bundle: Bundle, name: str, table: VectorTable) -> None:
+    note, own = bundle.facts.encoders.get(name), table.encoding
+    if note is not None and own is not None and own.fingerprint != note.fingerprint:
+        raise DataError(
+            f"{table.origin} is by {own.encoder} ({own.fingerprint[:12]}), the bundle's {name!r} vectors are by "
+            f"{note.encoder} ({note.fingerprint[:12]}); encode the new items with that"
+        )
 
 
 def _rows(table: VectorTable, names: Sequence[int | str]) -> Modality:

@@ -13,8 +13,8 @@ from alnico.experiment.folder import Run
 from alnico.graphs.content import of_length_one
 from alnico.models.item_knn import ItemKnnConfig, co_taken
 from alnico.report.pictures import small_jpeg
-from alnico.serving.arrivals import fitted_encoders
 from alnico.serving.bundle import BEHAVIOUR, TRAINED, Bundle
+from alnico.serving.encoding import encoders_of
 from alnico.serving.manifest import Facts
 
 NEIGHBOURS = 50
@@ -37,7 +37,7 @@ def bundle_of(
     run.require_finished()
     dataset, train, scorer = run.dataset, run.split.train, run.scorer()
     lists = content_lists(run, NEIGHBOURS)
-    notes, encoders = fitted_encoders(dataset)
+    notes, encoders = encoders_of(dataset)
     shrinkage = float(ItemKnnConfig().shrinkage)
     return Bundle(
         facts=_facts(run).model_copy(update={"encoders": notes}),

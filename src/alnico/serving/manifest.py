@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from alnico.data.features import EncoderNote
 from alnico.data.store import FileRecord, check_file
 from alnico.errors import StorageError
 
@@ -26,15 +27,6 @@ MIGRATIONS: Mapping[int, Callable[[Record], Record]] = {}
 """By version: what makes a manifest of this version one of the next."""
 
 _AGAIN = "export the run again"
-
-
-class EncoderNote(BaseModel, frozen=True, extra="forbid"):
-    """What made a modality's vectors; equal fingerprints make vectors that may be compared."""
-
-    encoder: str
-    version: int
-    settings: dict[str, Any]
-    fingerprint: str
 
 
 class Facts(BaseModel, frozen=True, extra="forbid"):

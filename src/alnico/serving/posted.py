@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from alnico.data.features import ItemFeatures, Modality
-from alnico.encoders.encode import words_of
+from alnico.encoders.content import parts_of
 from alnico.errors import DataError
 from alnico.report.pictures import small_jpeg
-from alnico.serving.arrivals import encoded
 from alnico.serving.bundle import Bundle
+from alnico.serving.encoding import IMAGE, TEXT, encoded
 from alnico.serving.newcomers import Newcomers
 from alnico.serving.wire import NewItem
 
@@ -23,7 +22,8 @@ def newcomers_of(bundle: Bundle, posted: Sequence[NewItem]) -> Newcomers:
     """These items for ``add_items``.
 
     A modality without a vector is encoded from the item's picture, or from the words of its card, where the bundle
-    holds the encoder. Raises DataError if a vector has another width than the bundle's, or a picture cannot be read.
+    names the encoder. Raises DataError if a vector has another width than the bundle's, a picture cannot be read, or
+    the encoder is not here.
     """
     cards = {
         name: [one.card.get(name, "") for one in posted] for name in bundle.cards.columns if name != "image"
@@ -34,8 +34,11 @@ def newcomers_of(bundle: Bundle, posted: Sequence[NewItem]) -> Newcomers:
         for one, path, picture in zip(posted, paths, pictures, strict=True):
             if path is not None and picture is None:
                 raise DataError(f"item {one.id!r}: its picture is no image that can be read")
-        words = words_of(pl.DataFrame(cards, schema=dict.fromkeys(cards, pl.String)))
-        made = encoded(bundle, images=paths, texts=words) if bundle.facts.encoders else {}
+        made = encoded(
+            bundle,
+            images=[None if IMAGE in one.vectors else path for one, path in zip(posted, paths, strict=True)],
+            texts=[parts_of({} if TEXT in one.vectors else one.card) for one in posted],
+        )
     names = dict.fromkeys([*bundle.content, *(name for one in posted for name in one.vectors)])
     content = {name: _modality(bundle, posted, name, made.get(name)) for name in names}
     return Newcomers([one.id for one in posted], ItemFeatures(len(posted), content), cards, pictures)

@@ -58,12 +58,17 @@ class Shelf:
             # Nobody may be left to hear of it.
             asked.exception()
 
-    async def change(self, make: Callable[[Bundle], Bundle]) -> Bundle:
-        """Put what ``make`` makes of the bundle in its place, one change after the other."""
+    async def change(
+        self, prepare: Callable[[Bundle], Found], make: Callable[[Bundle, Found], Bundle]
+    ) -> Bundle:
+        """Put what ``make`` makes of the bundle in its place, one change after the other.
+
+        ``prepare`` comes first, gives ``make`` what it needs besides the bundle, and holds no question up.
+        """
         async with self._change:
-            self.bundle = await asyncio.get_running_loop().run_in_executor(
-                self._asking, lambda: make(self.bundle)
-            )
+            loop = asyncio.get_running_loop()
+            prepared = await loop.run_in_executor(self._loading, prepare, self.bundle)
+            self.bundle = await loop.run_in_executor(self._asking, make, self.bundle, prepared)
             return self.bundle
 
     async def reload(self) -> Bundle:

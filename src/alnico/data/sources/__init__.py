@@ -122,12 +122,12 @@ def dataset_from_frames(
     return dataset
 
 
-def open_or_read(path: str | Path) -> tuple[Dataset, list[str]]:
+def open_or_read(path: str | Path, *, allow_unknown_items: bool = False) -> tuple[Dataset, list[str]]:
     """The data set of a stored data folder, or of raw files with everything recognised, and its notices."""
     path = Path(path)
     if is_data_folder(path):
         return open_dataset(path), read_manifest(path).notices
-    return read_dataset(path)
+    return read_dataset(path, allow_unknown_items=allow_unknown_items)
 
 
 def _read_file(path: Path, reading: Reading) -> RawData:

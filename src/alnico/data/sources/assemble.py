@@ -1,7 +1,7 @@
 """From clean tables to one Dataset: the numbering of users and items, and everything aligned to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -196,9 +196,7 @@ def _one_kind_of_ids(
         return events, items, dict(vectors)
     as_text = pl.col("item").cast(pl.String)
     texts = {
-        name: table
-        if table.ids is None
-        else VectorTable(table.values, table.origin, table.ids.cast(pl.String), table.present)
+        name: table if table.ids is None else replace(table, ids=table.ids.cast(pl.String))
         for name, table in vectors.items()
     }
     return events.with_columns(as_text), None if items is None else items.with_columns(as_text), texts
@@ -307,10 +305,10 @@ def _aligned(
         raise DataError(f"features {name!r} ({table.origin}) describe no item: every row is zero or absent")
     whole = present.all() and np.array_equal(rows, np.arange(len(table.values)))
     if whole:
-        return Modality(table.values, present)
+        return Modality(table.values, present, table.encoding)
     vectors = np.zeros((len(items), table.values.shape[1]), np.float32)
     vectors[present] = table.values[rows[present]]
-    return Modality(vectors, present)
+    return Modality(vectors, present, table.encoding)
 
 
 def _extended(lists: ItemNeighbours, n_known: int, n_items: int, name: str) -> ItemNeighbours:

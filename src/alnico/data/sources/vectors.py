@@ -14,6 +14,7 @@ import polars as pl
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from alnico.data.features import Encoding
 from alnico.data.neighbours import ItemNeighbours
 from alnico.data.sources.columns import CARD_COLUMNS, recognise
 from alnico.data.sources.events import outside_ids
@@ -30,13 +31,15 @@ class VectorTable:
     """Vectors of one modality as they came.
 
     Row r belongs to item ``ids[r]``, or to the r-th item where there are no ids. ``present`` is the presence
-    mask where the source has one. ``origin`` says where they are from, for messages.
+    mask where the source has one. ``origin`` says where they are from, for messages; ``encoding`` how they
+    were made, where a note beside the file says so.
     """
 
     values: NDArray[np.float32]
     origin: str
     ids: pl.Series | None = None
     present: NDArray[np.bool_] | None = None
+    encoding: Encoding | None = None
 
 
 def read_vectors(path: Path, modality: str) -> VectorTable:
@@ -45,12 +48,13 @@ def read_vectors(path: Path, modality: str) -> VectorTable:
     ``.npy``: a table [items, width]. ``.npz`` and ``.safetensors``: one such table (or one named like the
     modality), with optional ``item_ids`` [items] and ``present`` [items]. Parquet: an item column, and either
     one column of lists or one column per dimension.
+    A note beside it, as `alnico encode` writes it, says how they were made.
     Raises DataError if the file is missing, cut short, holds objects or is not a table of numbers.
     """
     if not path.is_file():
         raise DataError(f"there is no feature file {path} (for modality {modality!r})")
     if path.suffix == ".npy":
-        return VectorTable(_as_vectors(_read_npy(path), str(path)), str(path))
+        return VectorTable(_as_vectors(_read_npy(path), str(path)), str(path), encoding=encoding_of(path))
     if path.suffix == ".npz":
         return _pick_table(_read_npz(path), path, modality)
     if path.suffix == ".safetensors":
@@ -168,6 +172,22 @@ def check_freshness(path: Path, ids: Sequence[int | str]) -> None:
             f"features {path} were made for another list of items than there is now, or for another order of "
             "them; run `alnico encode` again"
         )
+
+
+def encoding_of(path: Path) -> Encoding | None:
+    """What the note beside a vector file says of how it was made.
+
+    None without a note, or where the file is not the one that the note describes.
+    """
+    try:
+        note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        kept = {name: note[name] for name in Encoding.model_fields if name != "file"}
+        told = Encoding(**kept, file=str(path.resolve()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    return told if found == told.vectors_sha256 else None
 
 
 def _read_npy(path: Path) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from alnico.data.describe import check
 from alnico.data.sources import read_dataset
 from alnico.data.store import is_data_folder, open_dataset, read_manifest, save_dataset
 from alnico.encoders.encode import encode_folder
+from alnico.encoders.encoder import LIGHT
 from alnico.experiment.demo.worlds import CONTENDERS, MAGNET, METRIC, World, WorldPlan, kind_of_users
 from alnico.experiment.examples import routing_by_kind
 from alnico.experiment.folder import RECORD, Run, open_run
@@ -55,7 +56,7 @@ def _make_files(plan: ShopPlan, shop: Path, tell: Tell) -> None:
             f"{made.n_images} drawn pictures, {made.n_texts} texts{_took(began)}"
         )
     began = time.perf_counter()
-    report = encode_folder(shop)
+    report = encode_folder(shop, LIGHT, LIGHT)
     widths = ", ".join(
         f"{made.modality} ({made.width} numbers, {made.encoder})" for made in report.modalities
     )

@@ -1,0 +1,1 @@
+"""A close look at a catalogue: copies, damage, gaps, contradictions, leaks; findings and a page."""
