@@ -348,3 +348,17 @@ def test_description_names_every_route_and_fetches_nothing(magnet: Bundle) -> No
         told["paths"]
     )
     assert get(magnet, "/docs").status_code == 404
+
+
+def test_questions_are_answered_while_new_items_are_read(magnet: Bundle) -> None:
+    async def do(client: httpx.AsyncClient, shelf: Shelf) -> tuple[int, int]:
+        read = threading.Event()
+        change = asyncio.create_task(shelf.change(lambda _: read.wait(60), lambda now, _: replace(now)))
+        await asyncio.sleep(0)
+        answered = await shelf.ask(lambda: 7, 30)
+        before = shelf.bundle
+        read.set()
+        assert await change is shelf.bundle is not before
+        return answered, before.n_items
+
+    assert talk(magnet, do) == (7, magnet.n_items)
