@@ -24,7 +24,7 @@ def add_items(
 ) -> None:
     """Take new items into a bundle by what they look and read like; nothing is trained.
 
-    Where the bundle holds the encoder of its vectors, pictures and words of the table are enough.
+    Where the bundle names the encoder of its vectors, and it is here, pictures and words of the table are enough.
     """
     from alnico.cli.export import tell_bundle, told
     from alnico.errors import ConfigError
