@@ -35,7 +35,7 @@ def _bar(things: str, spoken: Callable[[float], str]) -> Iterator[Callable[[int,
         """How many of how many."""
 
         def render(self, task: Task) -> Text:
-            return Text(_of(task.completed, task.total or 0, spoken))
+            return Text(f"{spoken(task.completed)}/{spoken(task.total) if task.total else '?'}")
 
     class Rate(ProgressColumn):
         """Things per second, over the last moments."""

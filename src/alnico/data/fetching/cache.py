@@ -169,6 +169,8 @@ class _Wanted:
         size = path.stat().st_size
         if self.file.size is not None and size != self.file.size:
             return "", f"has {size} bytes, expected {self.file.size}"
+        if not size:
+            return "", "is empty"
         sha256: str = pooch.file_hash(str(path))
         if self.expected is not None and sha256 != self.expected:
             if self.trust == "published":

@@ -121,6 +121,7 @@ class _Flow:
         self.address, self.part, self.file, self.start, self.begun = address, part, file, start, begun
         self.tell = tell
         self.whole = 0
+        self.over = False
         self.total = 0  # set by pooch, which knows of the rest only
 
     def answered(self, response: Any, **_: Any) -> None:
@@ -152,11 +153,13 @@ class _Flow:
 
     def update(self, count: int) -> None:
         """A chunk was written."""
-        del count  # pooch counts whole chunks, and the rest once more at the end
-        self.tell(self.file.tell(), self.whole)
+        del count  # pooch counts whole chunks, as if the last were one too
+        if not self.over:
+            self.tell(self.file.tell(), self.whole)
 
     def reset(self) -> None:
-        """Nothing."""
+        """All was written; pooch updates once more, for bars that believed its count."""
+        self.over = True
 
     def close(self) -> None:
         """Nothing."""

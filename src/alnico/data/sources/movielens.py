@@ -91,7 +91,7 @@ def _opened(path: Path, name: str) -> Iterator[BufferedReader]:
             yield file
         return
     with zipfile.ZipFile(path) as archive, archive.open(_names(path)[name]) as member:
-        yield BufferedReader(member)  # type: ignore[type-var]
+        yield BufferedReader(member)  # type: ignore[arg-type]
 
 
 def _ratings(file: BufferedReader, release: _Release, where: str) -> pl.DataFrame:
