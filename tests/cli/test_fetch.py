@@ -310,9 +310,7 @@ def test_a_first_fetch_that_is_no_archive_is_not_trusted(
         file.write(
             f'[[clicks.files]]\nname = "items.json.gz"\nmirrors = ["{shelf.put("items.json.gz", content)}"]'
         )
-    refused(
-        fetch(), place.with_name("items.json.gz"), f"items.json.gz gave a file that {fault}"
-    )
+    refused(fetch(), place.with_name("items.json.gz"), f"items.json.gz gave a file that {fault}")
     assert not place.with_name("items.json.gz.sha256").exists()
     # Some servers call a .gz file a gzipped something; it must not be unpacked on the way.
     shelf.put("items.json.gz", ITEMS, headers={"Content-Encoding": "gzip"})
@@ -409,6 +407,29 @@ def test_other_counts_than_published_are_said(tmp_path: Path, shelf: Shelf, fetc
     assert answer.code == 0
     assert "500 users, 899 items, 7 interactions: these files are of another version" in answer.err
     assert json.loads(fetch("--json").out)["as_published"] is False
+
+
+def test_words_without_vectors_are_encoded(tmp_path: Path, shelf: Shelf, fetch: Fetch) -> None:
+    kinds = ("red cup", "blue pot", "green tea", "old book")
+    titles = "\n".join(["item,title", *(f"{i},{kinds[i % 4]}" for i in range(899)), "899,of nobody"])
+    write_list(tmp_path, shelf.put("clicks.csv", CLICKS))
+    text = (tmp_path / "list.toml").read_text()
+    text = text.replace('"clicks.csv" }', '"clicks.csv", items = "items.csv", min_item = 1 }')
+    address = shelf.put("items.csv", titles.encode())
+    (tmp_path / "list.toml").write_text(
+        f'{text}[[clicks.files]]\nname = "items.csv"\nmirrors = ["{address}"]\n'
+    )
+    answer = fetch()
+    assert answer.code == 0, answer.err
+    assert "the text vectors were made here, from the items' words, by tfidf-svd" in answer.err
+    dataset = open_dataset(tmp_path / "data")
+    vectors = dataset.features["text"].vectors
+    # The item without a click is gone; equal titles have equal vectors.
+    assert dataset.n_items == len(vectors) == 899
+    assert vectors[0] @ vectors[4] == pytest.approx(1)
+    assert vectors[0] @ vectors[1] < 0.1
+    assert fetch("--text", "none").code == 0
+    assert not open_dataset(tmp_path / "data").features.modalities
 
 
 def test_the_list_says_what_there_is_and_what_is_here(

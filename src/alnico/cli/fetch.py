@@ -1,16 +1,25 @@
 """``alnico data fetch``: data sets by name, ready for training."""
 
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from alnico.data.dataset import Dataset
     from alnico.data.fetching.cache import Fetched
     from alnico.data.fetching.sources import DataSource
     from alnico.data.fetching.transfer import Tell
     from alnico.data.store import Manifest
+
+
+class Text(StrEnum):
+    """What becomes of words that come without vectors: the light text encoder's vectors, or nothing."""
+
+    auto = "auto"
+    none = "none"
 
 
 def fetch_data(
@@ -30,6 +39,9 @@ def fetch_data(
         Path | None, typer.Option(help="Another list of data sets, in place of alnico's own.")
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a server may be silent.")] = 30.0,
+    text: Annotated[
+        Text, typer.Option(help="Vectors of items that come with words but without vectors, or none.")
+    ] = Text.auto,
     force: Annotated[bool, typer.Option("--force", help="Replace a data folder that stands there.")] = False,
     everything: Annotated[bool, typer.Option("--list", help="List the data sets.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON record.")] = False,
@@ -68,6 +80,7 @@ def fetch_data(
         min_item=plan.min_item,
         allow_unknown_items=plan.allow_unknown_items,
         force=force,
+        enrich=_with_text if text is Text.auto else None,
     )
     unlike = _unlike(source, manifest)
     if as_json:
@@ -89,6 +102,24 @@ def fetch_data(
     tell_import(to, manifest)
     if unlike:
         typer.echo(f"note: {unlike}", err=True)
+
+
+def _with_text(dataset: "Dataset") -> "tuple[Dataset, list[str]]":
+    """The data set with vectors of its items' words, where it has words and no such vectors."""
+    from dataclasses import replace
+
+    import polars as pl
+
+    from alnico.data.features import ItemFeatures
+    from alnico.encoders.encode import words_of
+    from alnico.encoders.texts import TEXT_ENCODER, encode_texts
+
+    words = words_of(pl.DataFrame(dataset.cards.columns)) if dataset.cards.columns else []
+    if "text" in dataset.features or not any(words):
+        return dataset, []
+    features = ItemFeatures(dataset.n_items, {**dataset.features.modalities, "text": encode_texts(words)})
+    notice = f"the text vectors were made here, from the items' words, by {TEXT_ENCODER}; --text none leaves them out"
+    return replace(dataset, features=features), [notice]
 
 
 def _watch(name: str) -> "AbstractContextManager[Tell]":
