@@ -33,9 +33,11 @@ def import_dataset(
     users, items = max(core, min_user), max(core, min_item)
     if users or items:
         dataset, dropped = filter_to_core(dataset, users=users, items=items)
-        notices.append(
-            f"the filter dropped {dropped.users} users, {dropped.items} items and {dropped.interactions} interactions"
-        )
+        if dropped.users or dropped.items:
+            notices.append(
+                f"the filter dropped {dropped.users} users, {dropped.items} items and {dropped.interactions} "
+                "interactions"
+            )
     if enrich is not None:
         dataset, told = enrich(dataset)
         notices += told
