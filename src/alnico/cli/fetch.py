@@ -51,11 +51,9 @@ def fetch_data(
     A fetch that was broken off goes on where it was. Files that no server hands out are fetched by hand and named with
     --from.
     """
-    from alnico.cli.output import print_json
     from alnico.data.fetching.cache import default_cache, fetch_files
     from alnico.data.fetching.sources import OWN_LIST, named, read_sources
     from alnico.data.fetching.transfer import Patience
-    from alnico.data.importing import import_dataset
     from alnico.data.store import check_place
 
     known = read_sources(sources or OWN_LIST)
@@ -71,8 +69,23 @@ def fetch_data(
     files = fetch_files(source, cache, origin, patience, _watch)
     if not as_json:
         _tell_files(files)
+    manifest = _imported(source, cache, to, text, force)
+    unlike = _unlike(source, manifest)
+    if as_json:
+        _print_record(source, to, files, manifest, as_published=not unlike)
+        return
+    from alnico.cli.data import tell_import
+
+    tell_import(to, manifest)
+    if unlike:
+        typer.echo(f"note: {unlike}", err=True)
+
+
+def _imported(source: "DataSource", cache: Path, to: Path, text: Text, force: bool) -> "Manifest":
+    from alnico.data.importing import import_dataset
+
     folder, plan = cache / source.name, source.plan
-    manifest = import_dataset(
+    return import_dataset(
         folder / plan.read,
         to,
         name=source.name,
@@ -82,26 +95,23 @@ def fetch_data(
         force=force,
         enrich=_with_text if text is Text.auto else None,
     )
-    unlike = _unlike(source, manifest)
-    if as_json:
-        print_json(
-            {
-                "name": source.name,
-                "folder": to,
-                "terms": source.terms,
-                "files": [vars(file) for file in files],
-                "as_published": None if source.counts is None else not unlike,
-                **manifest.model_dump(
-                    include={"users", "items", "interactions", "modalities", "fingerprint", "notices"}
-                ),
-            }
-        )
-        return
-    from alnico.cli.data import tell_import
 
-    tell_import(to, manifest)
-    if unlike:
-        typer.echo(f"note: {unlike}", err=True)
+
+def _print_record(
+    source: "DataSource", to: Path, files: "list[Fetched]", manifest: "Manifest", as_published: bool
+) -> None:
+    from alnico.cli.output import print_json
+
+    print_json(
+        {
+            "name": source.name,
+            "folder": to,
+            "terms": source.terms,
+            "files": [vars(file) for file in files],
+            "as_published": None if source.counts is None else as_published,
+            **manifest.model_dump(exclude={"name", "files"}),
+        }
+    )
 
 
 def _with_text(dataset: "Dataset") -> "tuple[Dataset, list[str]]":
