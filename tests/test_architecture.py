@@ -17,8 +17,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "randomness": set(),
     "storage": set(),
+    "lock": set(),
     "kernels": set(),
-    "data": {"storage"},
+    "data": {"storage", "lock"},
     "graphs": {"data", "kernels", "storage"},
     "ranking": {"data", "kernels"},
     "contracts": {"data", "graphs", "ranking"},
@@ -35,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The last two for the demo, which begins with raw pictures and texts.
     "experiment": DATA_WAY
     | {"nn", "scorers", "models", "training", "evaluation", "explain", "diagnostics", "storage"}
-    | {"catalogue", "encoders"},
+    | {"catalogue", "encoders", "lock"},
     "report": DATA_WAY | {"evaluation", "explain", "diagnostics", "experiment", "storage"},
     # A finished run made into something that answers by itself; of training it reads a finished model's file.
     "serving": DATA_WAY

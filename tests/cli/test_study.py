@@ -15,14 +15,14 @@ import pytest
 import torch
 from rich.console import Console
 
+from alnico import lock as locks
 from alnico.cli.progress import StudyLive, ending, remaining, studying
 from alnico.errors import StorageError
-from alnico.experiment import lock as locks
 from alnico.experiment.conducting import Running, Standing, Unwatched, conduct
 from alnico.experiment.executor import Outcome, Workers
 from alnico.experiment.ledger import Ledger
-from alnico.experiment.lock import locked
 from alnico.experiment.study import open_study
+from alnico.lock import locked
 from alnico.training.history import read_rows
 from command_lines import CommandLine
 from studied import OVERALL, WIDTHS, Here, furnish, laid_out, same_bytes

@@ -21,12 +21,12 @@ from alnico.errors import AlnicoError, ConfigError, DataError, StorageError
 from alnico.experiment import bench as benches
 from alnico.experiment.bench import Unwatched
 from alnico.experiment.crew import hired
-from alnico.experiment.lock import locked
 from alnico.experiment.run import run
 from alnico.experiment.space import load_search
 from alnico.experiment.spec import load_spec, settings_toml
 from alnico.experiment.trials import Task, Trial, open_store
 from alnico.experiment.tune import Tuned, train_winner, tune
+from alnico.lock import locked
 from alnico.training.checkpoint import Progress
 from alnico.training.trainer import Interrupted
 

@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alnico.cli.fetch import fetch_data
+
 if TYPE_CHECKING:
     from alnico.data.describe import DatasetFacts
+    from alnico.data.store import Manifest
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="Import, describe, check and split a data set.",
+    help="Fetch, import, describe, check and split a data set.",
 )
+
+app.command("fetch")(fetch_data)
 
 FOUND_ERRORS = 1
 
@@ -26,7 +31,9 @@ class Merge(StrEnum):
     sum = "sum"
 
 
-Source = Annotated[Path, typer.Argument(help="Raw file or folder: MMRec, RecBole, CSV, TSV or Parquet.")]
+Source = Annotated[
+    Path, typer.Argument(help="Raw file or folder: MMRec, RecBole, CSV, Parquet, JSON lines, MovieLens.")
+]
 Data = Annotated[Path, typer.Argument(help="Stored data folder, or raw files that need no options.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON record.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a data folder that stands there.")]
@@ -61,6 +68,9 @@ def import_data(
     min_user: Annotated[
         int, typer.Option(min=0, help="Keep users with at least this many interactions.")
     ] = 0,
+    min_item: Annotated[
+        int, typer.Option(min=0, help="Keep items with at least this many interactions.")
+    ] = 0,
     allow_unknown_items: Annotated[
         bool,
         typer.Option("--allow-unknown-items", help="Take items that the item table lacks, without content."),
@@ -69,13 +79,15 @@ def import_data(
     json: Json = False,
 ) -> None:
     """Read raw files into a data folder."""
-    from alnico.data.filtering import filter_to_core
-    from alnico.data.sources import read_dataset
-    from alnico.data.store import check_place, save_dataset
+    from alnico.data.importing import import_dataset
 
-    check_place(to, force=force)
-    dataset, notices = read_dataset(
+    manifest = import_dataset(
         source,
+        to,
+        core=core,
+        min_user=min_user,
+        min_item=min_item,
+        force=force,
         name=name,
         columns=_pairs(column, "--column", "ROLE=COLUMN"),
         items=items,
@@ -87,17 +99,15 @@ def import_data(
         merge=merge.value,
         allow_unknown_items=allow_unknown_items,
     )
-    if core or min_user:
-        dataset, dropped = filter_to_core(dataset, users=max(core, min_user), items=core)
-        notices.append(
-            f"the filter dropped {dropped.users} users, {dropped.items} items and {dropped.interactions} "
-            "interactions"
-        )
-    manifest = save_dataset(dataset, to, force=force, notices=notices)
     if json:
         _print_json({"folder": str(to), **manifest.model_dump(exclude={"files"})})
         return
-    _print_notices(notices)
+    tell_import(to, manifest)
+
+
+def tell_import(to: Path, manifest: "Manifest") -> None:
+    """Print what an import wrote, and on stderr what it had to say of the data."""
+    _print_notices(manifest.notices)
     content = ", ".join(f"{key} ({width})" for key, width in manifest.modalities.items()) or "none"
     typer.echo(
         f"{to}: {manifest.users} users, {manifest.items} items, {manifest.interactions} interactions; "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alnico.cli.output import print_json, print_table
+from alnico.cli.output import print_json, print_table, size
 
 if TYPE_CHECKING:
     from alnico.experiment.estimate import Estimate, Forecast
@@ -133,11 +133,6 @@ def verdict(told: "Estimate") -> list[str]:
 
 def _in_short(cost: "Forecast") -> str:
     return f"{size(cost.peak_bytes)}, {duration(cost.epoch_seconds)} per epoch, built in {duration(cost.build_seconds)}"
-
-
-def size(n_bytes: float) -> str:
-    """Bytes for a person."""
-    return f"{n_bytes / 2**30:.1f} GB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.0f} MB"
 
 
 def duration(seconds: float) -> str:

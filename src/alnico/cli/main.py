@@ -36,7 +36,7 @@ class Verb:
 VERBS = {
     "demo": Verb("alnico.cli.demo:demo", "Run everything once on a built-in shop and write a report."),
     "catalogue": Verb("alnico.cli.catalogue:catalogue", "Generate a shop whose truth is known."),
-    "data": Verb("alnico.cli.data:app", "Import, describe, check and split a data set."),
+    "data": Verb("alnico.cli.data:app", "Fetch, import, describe, check and split a data set."),
     "encode": Verb("alnico.cli.encode:encode", "Turn images and texts into vectors."),
     "models": Verb("alnico.cli.models:models", "List the models and their settings."),
     "estimate": Verb(

@@ -25,3 +25,10 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 def number(value: float | None, digits: int = 4) -> str:
     """A measure for a table; a dash where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def size(n_bytes: float) -> str:
+    """Bytes for a person."""
+    if n_bytes >= 2**30:
+        return f"{n_bytes / 2**30:.1f} GB"
+    return f"{n_bytes / 2**20:.0f} MB" if n_bytes >= 2**20 else f"{n_bytes / 2**10:.0f} KB"

@@ -48,9 +48,9 @@ def study(
     from alnico.experiment.course import lay_out
     from alnico.experiment.executor import Workers
     from alnico.experiment.ledger import Ledger, lacking_data, require_data
-    from alnico.experiment.lock import locked
     from alnico.experiment.plan import load_plan
     from alnico.experiment.protocol import read_protocol
+    from alnico.lock import locked
     from alnico.training.trainer import Interrupted
 
     asked = load_plan(plan, _places(data or []))

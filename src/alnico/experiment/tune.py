@@ -26,11 +26,11 @@ from alnico.experiment.bench import (
 from alnico.experiment.crew import hired
 from alnico.experiment.folder import RECORD as RUN_RECORD
 from alnico.experiment.folder import Run, finite, open_run
-from alnico.experiment.lock import locked
 from alnico.experiment.run import resume, run
 from alnico.experiment.space import Search
 from alnico.experiment.spec import RunSpec, read_spec, settings_toml
 from alnico.experiment.trials import Task, Trial, TrialStore, best_of, open_store
+from alnico.lock import locked
 from alnico.storage import read_json, write_json, write_text
 from alnico.training.trainer import Interrupted, Watcher
 

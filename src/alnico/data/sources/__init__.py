@@ -9,11 +9,12 @@ from typing import Any
 from alnico.data.dataset import Dataset
 from alnico.data.filtering import Merge
 from alnico.data.neighbours import ItemNeighbours
-from alnico.data.sources import mmrec, recbole, shop
+from alnico.data.sources import mmrec, movielens, recbole, shop
 from alnico.data.sources.assemble import EventRules, RawData, Reading, assemble
 from alnico.data.sources.cards import clean_items, read_items
 from alnico.data.sources.columns import CARD_COLUMNS, EVENT_COLUMNS
 from alnico.data.sources.events import clean_events
+from alnico.data.sources.lines import LINES_SUFFIXES, is_lines
 from alnico.data.sources.tables import TABLE_SUFFIXES, as_frame
 from alnico.data.sources.vectors import (
     VectorTable,
@@ -49,8 +50,9 @@ def read_dataset(
     """The data set in a raw file or folder, and notices that a person should read.
 
     Understood: an MMRec or RecBole `.inter` file or a folder with one (RecBole also in parts,
-    ``name.train.inter`` and so on), a CSV, TSV or Parquet table of interactions, and a folder with
-    ``interactions.*`` and, if wanted, ``items.*`` and ``features/``.
+    ``name.train.inter`` and so on), a CSV, TSV or Parquet table of interactions, records one per line
+    (``.jsonl``, ``.json.gz`` and the like), a folder with ``interactions.*`` and, if wanted, ``items.*`` and
+    ``features/``, and a MovieLens release as ``.zip`` or folder.
     ``columns`` maps roles (user, item, time, rating, event, weight, label; title, description, category,
     price, image) to columns; what is not given is recognised. ``features`` and ``neighbours`` map modalities
     and item graphs to files, ``items`` names an item table; paths are relative to the folder or to where you
@@ -66,7 +68,8 @@ def read_dataset(
     found = Reading(columns, separator, take_features=not features)
     raw = _read_folder(path, found) if path.is_dir() else _read_file(path, found)
     if items is not None:
-        raw = replace(raw, items=read_items(_located(folder, items), columns, separator))
+        table = read_items(_located(folder, items), columns, separator, raw.events["item"].unique())
+        raw = replace(raw, items=table)
     _expect_items_for(columns, raw.items is not None)
     notices = list(raw.notices)
     given = {key: _located(folder, value) for key, value in (features or {}).items()}
@@ -135,9 +138,12 @@ def _read_file(path: Path, reading: Reading) -> RawData:
         if recbole.has_typed_header(path):
             return recbole.read_recbole([path], reading)
         return mmrec.read_mmrec(path, reading)
-    if path.suffix in TABLE_SUFFIXES:
+    if path.suffix in TABLE_SUFFIXES or is_lines(path):
         return shop.read_interactions(path, reading)
-    raise DataError(f"{path} has an unknown suffix; expected .inter, {', '.join(TABLE_SUFFIXES)}")
+    if path.suffix == ".zip":
+        return movielens.read_movielens(path, reading)
+    expected = ", ".join((".inter", *TABLE_SUFFIXES, *LINES_SUFFIXES, ".zip (MovieLens)"))
+    raise DataError(f"{path} has an unknown suffix; expected {expected}")
 
 
 def _read_folder(folder: Path, reading: Reading) -> RawData:
@@ -147,6 +153,8 @@ def _read_folder(folder: Path, reading: Reading) -> RawData:
     if table is not None:
         return shop.with_items(shop.read_interactions(table, reading), folder, reading)
     files = sorted(folder.glob("*.inter"))
+    if not files and movielens.is_movielens(folder):
+        return movielens.read_movielens(folder, reading)
     if not files:
         present = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
         raise DataError(

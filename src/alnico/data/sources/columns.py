@@ -19,6 +19,7 @@ CARD_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "title": ("title", "name", "itemname", "productname"),
     "description": ("description", "summary", "plot", "abstract"),
     "category": ("category", "categories", "maincategory", "genres", "genre"),
+    "brand": ("brand",),
     "price": ("price",),
     "image": ("image", "imagepath", "picture", "poster", "imurl", "imageurl"),
 }

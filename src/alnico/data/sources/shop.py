@@ -5,7 +5,9 @@ from pathlib import Path
 
 from alnico.data.sources.assemble import RawData, Reading
 from alnico.data.sources.cards import read_items
+from alnico.data.sources.columns import EVENT_COLUMNS
 from alnico.data.sources.events import clean_events
+from alnico.data.sources.lines import is_lines, read_lines
 from alnico.data.sources.tables import TABLE_SUFFIXES, read_table
 from alnico.data.sources.vectors import VECTOR_SUFFIXES, VectorTable, check_freshness, read_vectors
 from alnico.errors import DataError
@@ -24,9 +26,15 @@ def find_table(folder: Path, name: str) -> Path | None:
 
 
 def read_interactions(path: Path, reading: Reading) -> RawData:
-    """The events of one CSV, TSV or Parquet table."""
-    events, notices = clean_events(read_table(path, reading.separator), reading.event_columns, str(path))
-    name = path.parent.resolve().name if path.stem == "interactions" else path.stem
+    """The events of one CSV, TSV or Parquet table, or of records one per line."""
+    if is_lines(path):
+        known = {name for role in EVENT_COLUMNS.values() for name in role}
+        table = read_lines(path, known, reading.event_columns.values())
+    else:
+        table = read_table(path, reading.separator)
+    events, notices = clean_events(table, reading.event_columns, str(path))
+    stem = path.name.split(".")[0] if is_lines(path) else path.stem
+    name = path.parent.resolve().name if stem == "interactions" else stem
     return RawData(name, events, notices=tuple(notices))
 
 

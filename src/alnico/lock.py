@@ -1,4 +1,4 @@
-"""One study, or one search, at a time in a folder."""
+"""One study, one search, or one fetch at a time in a folder."""
 
 import logging
 import os
@@ -15,18 +15,18 @@ try:
 except ImportError:  # there is none on Windows
     fcntl = None  # type: ignore[assignment]
 
-Work = Literal["study", "search"]
+Work = Literal["study", "search", "fetch"]
 PATIENCE_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def locked(folder: Path, work: Work) -> Iterator[tuple[int, ...]]:
+def locked(folder: Path, work: Work, option: str = "--to") -> Iterator[tuple[int, ...]]:
     """Hold the folder for this process; gives the open files that the lock hangs on.
 
     The system lets go of it when the process and all that inherited the files are gone, however they ended. Workers of
     what was killed save and end by themselves: they are waited for. Where the system has no such locks, a
-    notice says so and nothing is held.
+    notice says so and nothing is held. ``option`` is what chooses the folder on the command line.
     Raises StorageError if other work of this kind goes on in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def locked(folder: Path, work: Work) -> Iterator[tuple[int, ...]]:
         return
     file = os.open(folder / f"{work}.lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        _take(file, folder, work)
+        _take(file, folder, work, option)
         os.ftruncate(file, 0)
         os.pwrite(file, str(os.getpid()).encode(), 0)
         yield (file,)
@@ -44,7 +44,7 @@ def locked(folder: Path, work: Work) -> Iterator[tuple[int, ...]]:
         os.close(file)
 
 
-def _take(file: int, folder: Path, work: Work) -> None:
+def _take(file: int, folder: Path, work: Work, option: str) -> None:
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -54,7 +54,8 @@ def _take(file: int, folder: Path, work: Work) -> None:
             holder = os.pread(file, 32, 0).decode()
             if _is_alive(holder):
                 raise StorageError(
-                    f"another {work} is at work in {folder} (process {holder}); wait for it, or choose another --to"
+                    f"another {work} is at work in {folder} (process {holder}); wait for it, or choose another "
+                    f"{option}"
                 ) from None
             if time.monotonic() > until:
                 raise StorageError(
