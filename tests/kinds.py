@@ -29,7 +29,7 @@ VARIANTS = {
         {
             **{"width": 8, "neighbours": 20, "cue": "neighbourhood", "cue_neighbours": 4, "cue_hops": 2},
             **{"cue_weight": 0.5, "anchored": True, "induced_between": "items", "features_trainable": True},
-            **{"router_input": "behaviour", "alignment": 0.05, "attraction": 0.05},
+            **{"router_input": "behaviour", "cue_gate": True, "alignment": 0.05, "attraction": 0.05},
         },
     ),
 }

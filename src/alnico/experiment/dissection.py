@@ -126,6 +126,7 @@ def averaged(scorer: MagnetScorer, part: str) -> MagnetScorer:
     """The same model in which this part of every user and item that has it is the mean over those that have it.
 
     Cues are averaged before they are scaled (``MagnetConfig.cue_scale``) or anchored: what they stand on stays.
+    Where they are gated (``MagnetConfig.cue_gate``), the gate reads z as the averaged model has it.
     """
     column = scorer.parts.index(part)
     users, items = (_averaged_side(side, column) for side in (scorer.users, scorer.items))

@@ -46,6 +46,7 @@ CHANGES = {
             "cue": "neighbourhood",
             "anchored": True,
             "cue_weight": 0.3,
+            "cue_gate": True,
             "induced_between": "items",
             "alignment": 0.1,
             "attraction": 0.1,

@@ -24,6 +24,7 @@ RICH = {
     **NEAR,
     "anchored": True,
     "cue_weight": 0.5,
+    "cue_gate": True,
     "cue_hops": 2,
     "induced_between": "items",
     "neighbours": 8,
@@ -219,8 +220,33 @@ def test_anchored_parts_by_hand():
     torch.testing.assert_close(mixed[:, 2], scorer.items.z[rows] + 0.5 * scorer.items.cues[rows, 1])
 
 
-def test_taking_a_modality_away_takes_its_own_share_and_not_what_it_stands_on():
+def test_gates_by_hand():
+    model, _ = built({**NEAR, "cue_gate": True, "cue_weight": 0.5})
+    scorer = model.scorer()
+    rows = torch.tensor([1, 4])
+    z, cues = scorer.items.z[rows].double(), scorer.items.cues[rows, 1].double()
+    weight, bias = (part.detach().double() for part in model.gates.maps[1].parameters())
+    passed = [
+        [0.5 * float(cue[entry]) * sigmoid(float(weight[entry] @ own + bias[entry])) for entry in range(5)]
+        for own, cue in zip(z, cues, strict=True)
+    ]
+    torch.testing.assert_close(scorer.part_vectors(scorer.items, rows)[:, 2], torch.tensor(passed))
+
+
+def test_gates_that_are_wide_open_change_nothing():
     model, _ = built(RICH)
+    with torch.no_grad():
+        for gate in model.gates.maps:
+            gate.weight.zero_()
+            gate.bias.fill_(40.0)
+    bare, _ = built({**RICH, "cue_gate": False})
+    bare.load_state_dict({name: value for name, value in model.state_dict().items() if "gates" not in name})
+    everyone = torch.arange(3)
+    torch.testing.assert_close(model.scorer().scores(everyone), bare.scorer().scores(everyone))
+
+
+def test_taking_a_modality_away_takes_its_own_share_and_not_what_it_stands_on():
+    model, _ = built({**RICH, "cue_gate": False})
     scorer = model.scorer()
     users, items = torch.tensor([0, 3, 7]), torch.tensor([1, 4, 6])
     told = scorer.explain_pairs(users, items)

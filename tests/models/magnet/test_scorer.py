@@ -38,6 +38,7 @@ PROJECTED = pytest.mark.parametrize("settings", list(KINDS.values()), ids=list(K
 NEAR = {"cue": "neighbourhood", "cue_neighbours": 4}
 KINDS |= {
     "neighbourhood": {**plain.WHOLE, **NEAR},
+    "gated": {**NEAR, "cue_gate": True, "anchored": True},
     "on an anchor": {**NEAR, "anchored": True, "cue_weight": 0.3, "cue_hops": 2, "induced_between": "items"},
 }
 EVERY = pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)

@@ -19,6 +19,7 @@ PAPER: dict[str, Any] = {
     "leave_one_out": False,
     "cue": "projection",
     "cue_weight": 1.0,
+    "cue_gate": False,
     "anchored": False,
     "induced_between": "users_and_items",
     "alignment": 0.0,
@@ -91,6 +92,9 @@ class MagnetConfig(ModelConfig):
     """Hops over that item graph. No such thing in the paper."""
     cue_weight: PositiveFloat = 1.0
     """Factor on cues before they are mixed. No such thing in the paper."""
+    cue_gate: bool = False
+    """Whether each node lets through of its cues what its z says: h := h * sigmoid(W z + b), one gate per modality.
+    No such thing in the paper; source: the preference gates of MGCN (Yu et al., MM 2023) and SMORE (WSDM 2025)."""
     anchored: bool = False
     """Whether cues stand on z, h := z + cue_weight * h: each expert then ranks as the graph does, and templates
     decide how much content comes on top. An absent cue stays absent. No such thing in the paper."""

@@ -271,6 +271,23 @@ def scaled_cue(
     return torch.where(own_length > 0, vectors * (length / own_length.clamp(min=1e-12)), even)
 
 
+class CueGates(nn.Module):
+    """How much of each cue a node lets through: sigmoid(W_m z + b_m), per modality m and entry.
+
+    Source: the gates of Yu et al., MGCN, MM 2023, that behaviour puts on content. Departs: A69.
+    """
+
+    def __init__(self, n_modalities: int, width: int) -> None:
+        super().__init__()
+        self.maps = nn.ModuleList(nn.Linear(width, width) for _ in range(n_modalities))
+
+    def forward(
+        self, z: Float[Tensor, "rows width"], cues: Sequence[Float[Tensor, "rows width"]]
+    ) -> list[Float[Tensor, "rows width"]]:
+        """What is left of the cues of these rows."""
+        return [cue * torch.sigmoid(gate(z)) for cue, gate in zip(cues, self.maps, strict=True)]
+
+
 def anchored(parts: Float[Tensor, "rows parts width"]) -> Float[Tensor, "rows parts width"]:
     """Each cue on top of the identity, which is the first part. See ``MagnetConfig.anchored``."""
     return torch.cat([parts[:, :1], parts[:, 1:] + parts[:, :1]], dim=1)

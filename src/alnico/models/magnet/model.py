@@ -17,7 +17,7 @@ from alnico.graphs.content import nearest_neighbours
 from alnico.graphs.evidence import content_evidence
 from alnico.graphs.items import content_lists
 from alnico.models.magnet.config import MagnetConfig
-from alnico.models.magnet.cues import Cue, ModalityCues, Reader, mean_cue, mean_length, scaled_cue
+from alnico.models.magnet.cues import Cue, CueGates, ModalityCues, Reader, mean_cue, mean_length, scaled_cue
 from alnico.models.magnet.heads import make_head
 from alnico.models.magnet.neighbourhood import NeighbourhoodCues
 from alnico.models.magnet.router import Router, confidence_loss, coverage_loss, routing_facts, sparse_gate
@@ -33,7 +33,7 @@ from alnico.nn.seeding import seeded
 
 AnyCues = ModalityCues | NeighbourhoodCues
 
-FINISHED = ("head.", "router.", "fusion")
+FINISHED = ("head.", "router.", "fusion", "gates.")
 """Beginnings of the names of parameters that a finished model carries."""
 
 
@@ -94,6 +94,7 @@ class Magnet(TrainableRecommender):
         self.head = make_head(config.head, n_experts, config.width)
         self._add_templates(parts, n_experts)
         self._add_router(n_experts)
+        self.gates = CueGates(len(self.names), config.width) if config.cue_gate else None
         self.dropout = nn.Dropout(config.dropout)
         self.modality_dropout = config.modality_dropout * trust
         self.recall = recall
@@ -232,6 +233,8 @@ class Magnet(TrainableRecommender):
                 scaled_cue(vector, config.cue_scale, lengths[0], own)
                 for vector, own in zip(vectors, lengths[1:], strict=True)
             ]
+        if self.gates is not None:
+            vectors = self.gates(z, vectors)
         told = self.dropout(torch.stack(vectors, dim=1))
         if config.cue_weight != 1:
             told = told * config.cue_weight
@@ -378,7 +381,7 @@ class Magnet(TrainableRecommender):
         return 3 * batch_mean(identities.pow(2).sum(1))
 
     def parameter_groups(self) -> Mapping[str, Sequence[nn.Parameter]]:
-        """identities: the ID tables; content: projections or gates (and trainable vectors); routing: router and learned
+        """identities: the ID tables; content: projections and gates (and trainable vectors); routing: router and learned
         templates; head: expert maps and readout. Dense maps see every pair of every batch and move far faster than
         a single identity, so a plan may want to slow them down."""
         groups: dict[str, list[nn.Parameter]] = {"identities": [], "content": [], "routing": [], "head": []}
@@ -386,6 +389,7 @@ class Magnet(TrainableRecommender):
             "users": "identities",
             "items": "identities",
             "cues": "content",
+            "gates": "content",
             "head": "head",
             "fusion": "head",
         }

@@ -19,7 +19,7 @@ from alnico.data.features import ItemFeatures
 from alnico.errors import DataError, UnsupportedError
 from alnico.kernels.routed_ranking import HiddenLayer, Readout, RoutedItems, routed_scores, routed_top
 from alnico.models.magnet.config import PAPER, MagnetConfig
-from alnico.models.magnet.cues import ContentReader, Reader, anchored, scaled_cue
+from alnico.models.magnet.cues import ContentReader, CueGates, Reader, anchored, scaled_cue
 from alnico.models.magnet.heads import ConcatHead, HadamardHead, make_head
 from alnico.models.magnet.neighbourhood import NeighbourReader
 from alnico.models.magnet.router import Router, sparse_gate
@@ -29,7 +29,7 @@ from alnico.ranking import Ranking, Seen, as_users, stack
 
 NEVER = -60.0
 """What is added to the logit of an expert that is to have no say; its exponential is nothing beside 1."""
-LATER = ("cue", "cue_weight", "anchored", "induced_between", "alignment", "attraction")
+LATER = ("cue", "cue_weight", "cue_gate", "anchored", "induced_between", "alignment", "attraction")
 """Settings that a stored model may lack: it is from before they were there, and has their printed form."""
 
 
@@ -63,6 +63,7 @@ class MagnetScorer(ExplainingScorer):
         self.parameters = dict(parameters)
         self.head = self._restored_head()
         self.router = self._restored_router()
+        self.gates = self._restored_gates()
         self.tilt = torch.zeros(len(self.experts), device=self.device) if tilt is None else tilt
 
     @property
@@ -111,14 +112,23 @@ class MagnetScorer(ExplainingScorer):
         router.load_state_dict(under(self.parameters, "router."))
         return router.requires_grad_(False)
 
+    def _restored_gates(self) -> CueGates | None:
+        if not self.config.cue_gate:
+            return None
+        gates = CueGates(len(self.names), self.config.width).to(self.device).eval()
+        gates.load_state_dict(under(self.parameters, "gates."))
+        return gates.requires_grad_(False)
+
     # -- sides ---------------------------------------------------------------------------------------
 
     def part_vectors(self, side: Side, rows: Int[Tensor, " rows"]) -> Float[Tensor, "rows parts width"]:
-        """Identity and cues, each by itself: scaled and with its factor, but not on an anchor."""
+        """Identity and cues, each by itself: scaled, gated and with its factor, but not on an anchor."""
         cues = [
             scaled_cue(side.cues[rows, place], self.config.cue_scale, side.length, side.cue_lengths[place])
             for place in range(len(self.names))
         ]
+        if self.gates is not None:
+            cues = self.gates(side.z[rows], cues)
         if self.config.cue_weight != 1:
             cues = [cue * self.config.cue_weight for cue in cues]
         return torch.stack([side.z[rows], *cues], dim=1)

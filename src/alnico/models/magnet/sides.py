@@ -14,7 +14,7 @@ from alnico.models.magnet.cues import Cue, mean_length
 class Side:
     """All users or all items: identities z [n, d], cues h [n, modalities, d], presence [n, parts].
 
-    Cues are as they are before scale, factor and anchor (``MagnetScorer.part_vectors``).
+    Cues are as they are before scale, gate, factor and anchor (``MagnetScorer.part_vectors``).
 
     ``length`` and ``cue_lengths`` [modalities] are the mean lengths of identities and cues, each row weighing as
     often as it stands in training pairs, which is how a training batch measures them. ``coherence``
