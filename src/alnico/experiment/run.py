@@ -104,8 +104,7 @@ def resume(
     begun = open_run(folder)
     if begun.is_tested:
         return begun
-    if device is not None:
-        device_of(device)
+    device_of(begun.spec.device if device is None else device)
     if dataset is not None or device is not None:
         begun = begun.moved(dataset, device)
     spec = begun.spec
