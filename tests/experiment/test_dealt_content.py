@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from alnico.data.store import save_dataset
 from alnico.errors import DataError, StorageError, UnsupportedError
 from alnico.experiment.answer import content_lists, explain_pair, recommend
 from alnico.experiment.folder import Run, open_for, settings_fingerprint
 from alnico.experiment.results import by_question, record_of
-from alnico.experiment.run import run
+from alnico.experiment.run import build_model, run
 from alnico.experiment.shelf import Shelf, told_identity
 from alnico.experiment.spec import RunSpec, load_spec, read_spec
 from alnico.experiment.verifying import verify
@@ -97,6 +98,23 @@ def test_its_questions_are_answered_on_the_same_content(image_dealt: Run, finish
     (item,) = recommend(image_dealt, [user], 1)["item_id"].to_list()
     told = explain_pair(image_dealt, user, item)
     assert image_dealt.dataset.items.name(told.item) == item
+
+
+def test_cues_of_the_neighbourhood_follow_lists_that_came_with_the_data(
+    finished: Finished, tmp_path: Path
+) -> None:
+    # Lists that are what would be computed have to be so after dealing too, all the way to the scores.
+    whole = open_for(finished.magnet.spec)
+    lists = {name: nearest_neighbours(modality, 9) for name, modality in whole.features.items()}
+    save_dataset(replace(whole, neighbours=lists), tmp_path / "given")
+    model = {**finished.magnet.spec.model, "cue": "neighbourhood"}
+    scores = []
+    for place, names in ((finished.data, ["image"]), (tmp_path / "given", ["image"]), (finished.data, [])):
+        spec = read_spec({**dealt(finished, *names).model_dump(), "dataset": str(place), "model": model})
+        built = build_model(spec, open_for(spec), finished.magnet.split.train)
+        scores.append(built.scorer().scores(torch.arange(whole.n_users)))
+    torch.testing.assert_close(scores[0], scores[1], rtol=1e-5, atol=1e-6)
+    assert (scores[0] - scores[2]).abs().max() > 1e-3
 
 
 def test_it_is_not_served(image_dealt: Run) -> None:
