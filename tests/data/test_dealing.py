@@ -97,7 +97,9 @@ def test_item_without_content_is_nobodys_neighbour() -> None:
     assert (told.items[[0, 5]] == -1).all()
     assert not np.isin(told.items, [0, 5]).any()
     for item in set(range(N_ITEMS)) - {0, 5}:
-        before = [other for other in whole.neighbours["image"].items[item].tolist() if other not in (0, 5, -1)]
+        before = [
+            other for other in whole.neighbours["image"].items[item].tolist() if other not in (0, 5, -1)
+        ]
         kept = told.items[item].tolist()
         assert kept == before + [-1] * (4 - len(before))
     assert bare.features["text"] is whole.features["text"]
@@ -119,7 +121,9 @@ def test_graph_of_no_modality_is_left_out_with_a_notice(caplog: pytest.LogCaptur
 
 
 def test_what_cannot_be_dealt_out_is_refused() -> None:
-    with pytest.raises(DataError, match="no modality 'audio' whose content could be dealt out; found image, text"):
+    with pytest.raises(
+        DataError, match="no modality 'audio' whose content could be dealt out; found image, text"
+    ):
         dealt_out(catalogue(), "audio", np.random.default_rng(0))
     lonely = worlds.features(2, image=worlds.modality([[1.0], [0]], absent=[1]))
     alone = Dataset(

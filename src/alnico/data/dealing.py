@@ -80,9 +80,7 @@ def _carried(lists: ItemNeighbours, source: NDArray[np.int64]) -> ItemNeighbours
     holder = np.full(len(source) + 1, -1, np.int64)
     holder[source] = np.arange(len(source))
     # The extra last place answers for -1, the filler.
-    return ItemNeighbours(
-        holder[lists.items[source]].astype(np.int32), lists.weights[source], lists.recall
-    )
+    return ItemNeighbours(holder[lists.items[source]].astype(np.int32), lists.weights[source], lists.recall)
 
 
 def _without(lists: ItemNeighbours, items: NDArray[np.int64]) -> ItemNeighbours:
@@ -92,5 +90,7 @@ def _without(lists: ItemNeighbours, items: NDArray[np.int64]) -> ItemNeighbours:
     kept = np.where(gone[lists.items] | gone[:-1, None], -1, lists.items)
     order = np.argsort(kept < 0, axis=1, kind="stable")
     return ItemNeighbours(
-        np.take_along_axis(kept, order, axis=1), np.take_along_axis(lists.weights, order, axis=1), lists.recall
+        np.take_along_axis(kept, order, axis=1),
+        np.take_along_axis(lists.weights, order, axis=1),
+        lists.recall,
     )
