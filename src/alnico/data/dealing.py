@@ -20,7 +20,9 @@ def dealt_out(dataset: Dataset, name: str, rng: np.random.Generator, share: floa
 
     Each of them carries the vector of the next one in an order drawn by chance, and none its own: what the modality
     holds as a whole stays, what it says of an item is another one's. Given neighbour lists of this name go with the
-    vectors, under the new holders' numbers; item graphs of other names are left out, since nobody knows what they are made of.
+    vectors, under the new holders' numbers; item graphs of other names are left out, since nobody knows what they are
+    made of.
+
     Raises DataError for an unknown modality, or where fewer than two items could change.
     """
     if name not in dataset.features:
@@ -66,7 +68,7 @@ def _with_content(
     neighbours = {**dataset.neighbours, **lists}
     if mixed := [graph for graph in neighbours if graph not in features]:
         _log.info(
-            "item graph %s is left out: it is named after no modality, and may hold the content that %s no longer shows",
+            "item graph %s is left out: it is named after no modality, and may hold content that %s no longer shows",
             ", ".join(mixed),
             name,
         )
