@@ -11,7 +11,10 @@ from alnico.data.ids import IdMap
 from alnico.data.store import save_dataset
 from alnico.experiment.space import Search, load_search
 from alnico.experiment.spec import settings_toml
+from alnico.experiment.tune import Tuned
 
+RATE, WIDTH = "training.learning_rate", "model.width"
+NO_PRUNING = {"rule": "none"}
 Pairs = list[tuple[int, int]]
 
 BPR = {
@@ -79,3 +82,22 @@ def search_file(path: Path, search: dict[str, Any], base: dict[str, Any], data: 
 def search(folder: Path, search: dict[str, Any], base: dict[str, Any], data: Path) -> Search:
     """A search over stored data, read from a file as a person writes it."""
     return load_search(search_file(folder / "space.toml", search, base, data))
+
+
+def drawn(sampler: str, trials: int = 5, **more: Any) -> dict[str, Any]:
+    """A search that draws step and width."""
+    return {
+        "trials": trials,
+        "joint": {"sampler": sampler, **more},
+        "space": {RATE: {"low": 1e-3, "high": 0.1, "log": True}, WIDTH: {"low": 2, "high": 8, "step": 2}},
+        "pruning": {"warm_up": 2, "startup": 1},
+    }
+
+
+def facts(done: Tuned) -> list[tuple[Any, ...]]:
+    """What trials tried and measured, in their order, without what the clock says and without lost ones."""
+    return [
+        (trial.position, dict(trial.settings), trial.outcome, trial.value, trial.best_epoch, trial.epochs)
+        for trial in done.trials
+        if trial.is_over
+    ]

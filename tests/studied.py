@@ -1,6 +1,7 @@
 """A tiny study: data of thirty users, short runs of models without content, a protocol and a plan as files, and who
 makes its runs without a process for each."""
 
+import shutil
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,10 +9,13 @@ from pathlib import Path
 
 import worlds
 from alnico.data.store import save_dataset
+from alnico.experiment.conducting import Unwatched, conduct
 from alnico.experiment.course import Course, lay_out
 from alnico.experiment.executor import Job, Outcome, perform
+from alnico.experiment.ledger import Ledger
 from alnico.experiment.plan import load_plan
 from alnico.experiment.protocol import read_protocol
+from alnico.experiment.study import Study
 
 PROTOCOL = """
 name = "tiny"
@@ -126,3 +130,60 @@ class Here:
 
     def stop(self) -> None:
         """Nothing: a run at work has heard the signal itself."""
+
+
+PARTS = (
+    SMALL
+    + """
+[[parts]]
+name = "overall"
+table = "overall"
+models = ["{folder}/popular.toml", "small"]
+
+[[parts]]
+name = "chain"
+table = "ablations"
+base = "small"
+seeds = "ablation"
+[parts.variants]
+"dependent" = { model.width = { from = "full", fact = "epochs", times = 1.5 } }
+"full" = {}
+
+[[parts]]
+name = "grid"
+figure = "sensitivity"
+base = "small"
+seeds = "ablation"
+[[parts.grids]]
+settings = { model.width = [3, 4, 6] }
+"""
+)
+
+
+class Order(Unwatched):
+    """Remembers which runs began, and how they ended."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.outcomes: list[Outcome] = []
+
+    def began(self, name: str, dataset: str) -> None:
+        self.names.append(name)
+
+    def ended(self, outcome: Outcome, standing: object) -> None:
+        self.outcomes.append(outcome)
+
+
+def study(
+    plan: Path, folder: Path, records: Path | None = None, part: str | None = None, oracle: bool = False
+) -> tuple[Study, list[str]]:
+    """The plan's runs made in this process, and the names of those that were."""
+    order = Order()
+    ledger = Ledger(laid_out(plan), folder, records or folder / "records", part=part)
+    return conduct(ledger, Here(), order, oracle=oracle), order.names
+
+
+def copied(made: Study, to: Path) -> Path:
+    """A copy of the study's folder, to be changed."""
+    shutil.copytree(made.folder, to)
+    return to

@@ -70,7 +70,7 @@ def test_every_run_of_a_plan_can_be_asked_for(name: str) -> None:
 @pytest.mark.parametrize("name", STUDIES)
 def test_plan_serves_the_tables_and_figures_that_it_should(name: str) -> None:
     parts = course_of(name).plan.parts
-    assert {part.table for part in parts if part.table} == set(get_args(Table)) - {"faithfulness"}
+    assert {part.table for part in parts if part.table} == set(get_args(Table))
     figures = {part.figure for part in parts if part.figure}
     sweeps = {"templates", "pool", "replicas", "trigger", "regularisation", "sensitivity"}
     assert figures == set(get_args(Figure)) - (sweeps if name == "baby-mmrec" else set())
@@ -113,6 +113,23 @@ def test_ablations_are_those_of_table_5_and_schedules_those_of_table_6(name: str
     (source,) = course.run(fixed).needs
     told = course.run(fixed).spec({source: {"steps": 4001}}).model
     assert told["fixed_switch_step"] == 2000
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_modality_is_dealt_out_beside_the_model_of_the_tables(name: str) -> None:
+    course = course_of(name)
+    told = {
+        placed.variant: (course.run(placed.run).outline(), placed.seed)
+        for placed in course.placed["corruption"]
+    }
+    (whole, seed), *others = (told.pop("intact"), *told.values())
+    content = {"tiktok": ("image", "audio")}.get(name, ("image", "text"))
+    assert [spec.content.dealt for spec, _ in others] == [(modality,) for modality in content]
+    assert all(spec.model == whole.model and own == seed for spec, own in others)
+    # It costs the dealt runs only: the intact one is that of the faithfulness and of the routing.
+    magnet = {placed.run for placed in course.placed["routing"] if placed.variant == "MAGNET"}
+    assert {placed.run for placed in course.placed["faithfulness"]} == magnet
+    assert magnet <= {placed.run for placed in course.placed["corruption"]}
 
 
 @pytest.mark.parametrize("name", [*AMAZON, *SWEPT])

@@ -117,24 +117,16 @@ def test_misspelt_setting_gets_a_hint_and_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        ("--seed", 4),
-        ("--label", "other"),
-        ("--set", "seed=4"),
-        ("--data", "elsewhere"),
-        ("--to", "elsewhere"),
-        ("--warm-start", "elsewhere"),
-    ],
-    ids=lambda other: other[0],
-)
-def test_resume_takes_no_other_settings(
-    finished: Finished, command_line: CommandLine, other: tuple[str, object]
+def test_device_of_the_command_line_wins_over_the_settings_file(
+    finished: Finished, settings: Path, tmp_path: Path, command_line: CommandLine
 ) -> None:
-    said = command_line("train", "--resume", finished.magnet.folder, *other)
+    settings.write_text(f'device = "cpu"\n{SETTINGS}')
+    said = command_line(
+        *("train", settings, "--data", finished.data, "--to", tmp_path / "run", "--device", "no such place")
+    )
     assert said.code == 2
-    assert said.err == "alnico: --resume goes on with the run's own settings; give no others beside it\n"
+    assert said.err == "alnico: device 'no such place' is none that torch knows; use cpu or cuda\n"
+    assert not (tmp_path / "run").exists()
 
 
 # -- a machine that goes away ------------------------------------------------------------------------

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-import worlds
 from alnico.contracts import Expert
 from alnico.diagnostics.faithfulness import (
     Damage,
-    corrupted,
     damage,
     faithfulness,
     named_parts,
@@ -112,15 +110,22 @@ def test_shift_of_reliance_by_hand() -> None:
         reliance_shift("image", PARTS, before, others, np.random.default_rng(0))
 
 
-def test_corruption_deals_the_vectors_out_anew() -> None:
-    content = worlds.features(
-        5,
-        image=worlds.modality([[n, 1] for n in range(1, 6)], absent=[2]),
-        text=worlds.modality(np.eye(5)),
+def test_interval_of_a_shift_draws_users_with_all_their_pairs() -> None:
+    # User 0 moves by -1/2 in each of a hundred pairs, user 1 by nothing in its one: by pairs alone the interval would
+    # lie close around the mean; of two users, one in four draws has user 1 alone, by whom nothing moved.
+    users, items = np.repeat([0, 1], [100, 1]), np.arange(101)
+    shares = torch.full((101, 3), 1 / 3)
+    before = RoutedPairs(users, items, shares, torch.tensor([1.0, 1, 0]).repeat(101, 1))
+    moved = torch.tensor([1.0, 0, 0]).repeat(101, 1)
+    moved[100] = before.reliance[100]
+    told = reliance_shift(
+        "image", PARTS, before, RoutedPairs(users, items, shares, moved), np.random.default_rng(0)
     )
-    dealt = corrupted(content, "image", np.random.default_rng(0))
-    assert sorted(dealt["image"].vectors[:, 0].tolist()) == [0, 1, 2, 4, 5]
-    assert dealt["image"].vectors[2].tolist() == [0, 0]
-    assert not np.array_equal(dealt["image"].vectors, content["image"].vectors)
-    np.testing.assert_array_equal(dealt["text"].vectors, content["text"].vectors)
-    assert dealt.names == content.names
+    assert told.after - told.before == pytest.approx(-50 / 101)
+    assert told.interval[0] < -0.4
+    assert told.interval[1] > -50 / 101 + 0.004
+    one_each = RoutedPairs(items, items, shares, moved)
+    apart = reliance_shift(
+        "image", PARTS, RoutedPairs(items, items, shares, before.reliance), one_each, np.random.default_rng(0)
+    )
+    assert apart.interval[1] - apart.interval[0] < 0.05

@@ -11,10 +11,11 @@ from alnico.data.store import save_dataset
 from alnico.errors import ConfigError
 from alnico.experiment.spec import RunSpec, read_spec
 from alnico.experiment.stress import (
+    SECTIONS,
     Known,
     cold_items,
     failing_content,
-    harmed_content,
+    harmed,
     new_users,
     warm_start,
 )
@@ -94,19 +95,26 @@ def test_yesterdays_weights_are_ahead_while_there_is_much_to_learn(data: Path) -
 
 
 def test_content_fails_for_the_share_that_is_asked_for() -> None:
-    content = BOARD.features
-    missing = harmed_content(content, ["image"], "missing", 0.5, 1)
+    whole = worlds.dataset_of(BOARD)
+    content = whole.features
+    missing = harmed(whole, ["image"], "missing", 0.5, 1).features
     assert missing["text"] is content["text"]
     had = int(content["image"].present.sum())
     assert int(missing["image"].present.sum()) == had - round(0.5 * had)
-    swapped = harmed_content(content, ["image"], "swapped", 1.0, 1)
-    assert swapped["image"].present.tolist() == content["image"].present.tolist()
-    mine, theirs = (set(map(tuple, one["image"].vectors.tolist())) for one in (content, swapped))
-    assert mine == theirs
+    swapped = harmed(whole, ["image"], "swapped", 0.5, 1).features
     own = content["image"].present
-    assert not (swapped["image"].vectors[own] == content["image"].vectors[own]).all(axis=1).any()
-    untouched = harmed_content(content, ["image", "text"], "missing", 0.0, 1)
+    changed = (swapped["image"].vectors != content["image"].vectors).any(axis=1)
+    assert changed[own].sum() == round(0.5 * had)
+    assert not changed[~own].any()
+    untouched = harmed(whole, ["image", "text"], "missing", 0.0, 1).features
     assert all(np.array_equal(untouched[name].vectors, content[name].vectors) for name in content)
+
+
+def test_what_is_dealt_out_already_is_not_put_under_stress(data: Path) -> None:
+    spec = read_spec({**spec_of(data, {"name": "popularity"}).model_dump(), "content": {"dealt": ["image"]}})
+    for _, measure in SECTIONS.values():
+        with pytest.raises(ConfigError, match=r"content\.dealt = \['image'\] makes the data others"):
+            measure([spec])
 
 
 def test_every_share_of_failing_content_is_a_row(data: Path, tmp_path: Path) -> None:

@@ -1,10 +1,7 @@
-"""A search from its first trial to its best settings: what it chooses, keeps, repeats and never touches."""
+"""A search from its first trial to its best settings: what it chooses, keeps and refuses."""
 
 import json
-import multiprocessing
-import os
 import shutil
-import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,57 +10,14 @@ from typing import Any
 import pytest
 
 import searches
-from alnico.data.dataset import Dataset
-from alnico.data.split import Split
-from alnico.data.splitting import SplitRecipe
-from alnico.data.splitting import split as split_dataset
-from alnico.errors import AlnicoError, ConfigError, DataError, StorageError
-from alnico.experiment import bench as benches
+from alnico.errors import ConfigError, DataError, StorageError
 from alnico.experiment.bench import Unwatched
-from alnico.experiment.crew import hired
 from alnico.experiment.run import run
 from alnico.experiment.space import load_search
 from alnico.experiment.spec import load_spec, settings_toml
-from alnico.experiment.trials import Task, Trial, open_store
-from alnico.experiment.tune import Tuned, train_winner, tune
-from alnico.lock import locked
+from alnico.experiment.tune import tune
 from alnico.training.checkpoint import Progress
-from alnico.training.trainer import Interrupted
-
-RATE, WIDTH = "training.learning_rate", "model.width"
-NO_PRUNING = {"rule": "none"}
-
-
-@pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stored checkerboard, to be read only."""
-    return searches.checkerboard(tmp_path_factory.mktemp("data") / "board")
-
-
-@pytest.fixture(scope="module")
-def tastes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two stored tastes, to be read only."""
-    return searches.two_tastes(tmp_path_factory.mktemp("data") / "tastes")
-
-
-def drawn(sampler: str, trials: int = 5, **more: Any) -> dict[str, Any]:
-    """A search that draws step and width."""
-    return {
-        "trials": trials,
-        "joint": {"sampler": sampler, **more},
-        "space": {RATE: {"low": 1e-3, "high": 0.1, "log": True}, WIDTH: {"low": 2, "high": 8, "step": 2}},
-        "pruning": {"warm_up": 2, "startup": 1},
-    }
-
-
-def facts(done: Tuned) -> list[tuple[Any, ...]]:
-    """What trials tried and measured, in their order, without what the clock says and without lost ones."""
-    return [
-        (trial.position, dict(trial.settings), trial.outcome, trial.value, trial.best_epoch, trial.epochs)
-        for trial in done.trials
-        if trial.is_over
-    ]
-
+from searches import NO_PRUNING, RATE, WIDTH, drawn, facts
 
 # -- what it finds -----------------------------------------------------------------------------------
 
@@ -290,136 +244,6 @@ def test_search_without_an_end_is_refused(board: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "search").exists()
 
 
-# -- the same again ----------------------------------------------------------------------------------
-
-
-def test_search_repeats_bit_for_bit(board: Path, tmp_path: Path) -> None:
-    space = searches.search(tmp_path, drawn("tpe", 5, startup=3), searches.BPR, board)
-    first, second = tune(space, tmp_path / "first"), tune(space, tmp_path / "second")
-    assert facts(first) == facts(second)
-    # All points differ, and another seed draws others.
-    assert len({json.dumps(trial.settings) for trial in first.trials}) == 5
-    other = searches.search(tmp_path, drawn("tpe", 2, startup=3), {**searches.BPR, "seed": 4}, board)
-    assert facts(tune(other, tmp_path / "other"))[1][1] != facts(first)[1][1]
-
-
-class Pulls(Unwatched):
-    """Pulls the plug in an epoch of a trial."""
-
-    def __init__(self, number: int, epoch: int) -> None:
-        self.at = number, epoch
-
-    def epoch(self, number: int, value: float | None, progress: Progress) -> None:
-        """Die, if it is time."""
-        if (number, progress.epoch) == self.at:
-            raise Killed
-
-
-class Killed(BaseException):
-    """The machine went away."""
-
-
-def test_killed_search_goes_on_to_the_same_trials(board: Path, tmp_path: Path) -> None:
-    space = searches.search(tmp_path, drawn("tpe", 5, startup=2), searches.BPR, board)
-    quiet = tune(space, tmp_path / "quiet")
-    folder = tmp_path / "search"
-    for number, epoch in ((3, 2), (5, 1)):
-        with pytest.raises(Killed):
-            tune(space, folder, watcher=Pulls(number, epoch))
-    done = tune(space, folder)
-    assert facts(done) == facts(quiet)
-    assert [trial.number for trial in done.trials if trial.outcome == "lost"] == [3, 5]
-    assert done.spent["trials"] == quiet.spent["trials"]
-    assert (folder / "best.toml").read_text().split("\n", 2)[2] == (
-        tmp_path / "quiet" / "best.toml"
-    ).read_text().split("\n", 2)[2]
-
-
-class SendsSignal(Unwatched):
-    """Sends Ctrl-C to this process after an epoch of a trial."""
-
-    def __init__(self, number: int, epoch: int) -> None:
-        self.at = number, epoch
-
-    def epoch(self, number: int, value: float | None, progress: Progress) -> None:
-        """Send it, if it is time."""
-        if (number, progress.epoch) == self.at:
-            os.kill(os.getpid(), signal.SIGINT)
-
-
-def test_search_that_is_asked_to_stop_keeps_what_is_finished(board: Path, tmp_path: Path) -> None:
-    space = searches.search(tmp_path, {**drawn("random", 3), "pruning": NO_PRUNING}, searches.BPR, board)
-    folder = tmp_path / "search"
-    with pytest.raises(Interrupted, match=rf"1 trials are kept in .*{folder.name}, the same command goes on"):
-        tune(space, folder, watcher=SendsSignal(2, epoch=1))
-    # In its last epoch the trial ends as it would have, and then the search does.
-    with pytest.raises(Interrupted, match="2 trials are kept"):
-        tune(space, folder, watcher=SendsSignal(3, epoch=6))
-    done = tune(space, folder)
-    assert [(trial.place, trial.outcome, trial.epochs) for trial in done.trials] == [
-        (0, "complete", 6),
-        (1, "stopped", 1),
-        (1, "complete", 6),
-        (2, "complete", 6),
-    ]
-
-
-# -- what it never touches ---------------------------------------------------------------------------
-
-
-class Sealed(Split):
-    """A split whose test part must not be opened."""
-
-    def __getattribute__(self, name: str) -> Any:
-        if name == "test" and object.__getattribute__(self, "__dict__").get("sealed"):
-            raise AssertionError("the test part was opened")
-        return super().__getattribute__(name)
-
-
-def test_no_trial_opens_the_test_part(board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sealed: list[Sealed] = []
-
-    def sealing(dataset: Dataset, recipe: SplitRecipe) -> Split:
-        parts = split_dataset(dataset, recipe)
-        sealed.append(Sealed(parts.train, parts.valid, parts.test, parts.recipe, parts.facts))
-        sealed[-1].__dict__["sealed"] = True
-        return sealed[-1]
-
-    monkeypatch.setattr(benches, "split", sealing)
-    done = tune(searches.search(tmp_path, drawn("tpe", 3), searches.BPR, board), tmp_path / "search")
-    assert len(done.trials) == 3
-    with pytest.raises(AssertionError, match="was opened"):
-        _ = sealed[0].test
-
-
-def test_another_test_part_changes_nothing(tmp_path: Path) -> None:
-    found = []
-    for test_item in (2, 4):
-        data = searches.checkerboard(tmp_path / f"board-{test_item}", test_item)
-        space = searches.search(tmp_path, drawn("tpe", 3, startup=2), searches.BPR, data)
-        found.append(tune(space, tmp_path / f"search-{test_item}"))
-    assert facts(found[0]) == facts(found[1])
-    assert found[0].search.spec.dataset != found[1].search.spec.dataset
-
-
-def test_winner_is_tested_once(board: Path, tmp_path: Path) -> None:
-    space = searches.search(tmp_path, drawn("random", 2), searches.BPR, board)
-    done = tune(space, tmp_path / "search")
-    assert not list((tmp_path / "search").rglob("result.json"))
-    assert done.best is not None
-    with locked(done.folder, "search"), pytest.raises(StorageError, match="another search is at work in"):
-        train_winner(done)
-    assert not list((tmp_path / "search").rglob("run.json"))
-    winner = train_winner(done)
-    assert winner.result["valid"]["recall@5"] == done.best.value
-    before = (winner.folder / "result.json").stat().st_mtime_ns
-    assert train_winner(done).result == winner.result
-    assert (winner.folder / "result.json").stat().st_mtime_ns == before
-    other = Tuned(done.folder, load_search(tmp_path / "space.toml", changes=["seed=9"]), done.trials, "", 0)
-    with pytest.raises(StorageError, match=r"has other settings than are best now; train .*best\.toml to"):
-        train_winner(other)
-
-
 # -- what it refuses ---------------------------------------------------------------------------------
 
 
@@ -484,115 +308,3 @@ def test_settings_that_toml_cannot_say_are_refused(board: Path, tmp_path: Path) 
 def _written(folder: Path, settings: dict[str, Any]) -> Path:
     (folder / "again.toml").write_text(settings_toml(settings))
     return folder / "again.toml"
-
-
-def test_nothing_measured_has_no_best(board: Path, tmp_path: Path) -> None:
-    space = searches.search(tmp_path, drawn("random", 2), searches.BPR, board)
-    with pytest.raises(Killed):
-        tune(space, tmp_path / "search", watcher=Pulls(1, 1))
-    assert not (tmp_path / "search" / "best.toml").exists()
-    begun = Tuned(tmp_path / "search", space, [], "", 0.0)
-    assert (begun.best, begun.base_value) == (None, None)
-    with pytest.raises(
-        StorageError, match=r"no trial in .* has measured anything yet; trials\.csv there says"
-    ):
-        _ = begun.spec
-
-
-# -- several workers ---------------------------------------------------------------------------------
-
-
-def by_place(done: Tuned) -> dict[int, Trial]:
-    """The trials that are over, by the place that they took."""
-    return {trial.place: trial for trial in done.trials if trial.is_over}
-
-
-def test_workers_make_the_trials_that_one_process_makes(board: Path, tmp_path: Path) -> None:
-    space = searches.search(tmp_path, {**drawn("random", 3), "pruning": NO_PRUNING}, searches.BPR, board)
-    alone, together = tune(space, tmp_path / "alone"), tune(space, tmp_path / "together", workers=2)
-    assert sorted(by_place(together)) == [0, 1, 2]
-    for place, trial in by_place(together).items():
-        other = by_place(alone)[place]
-        assert (trial.settings, trial.outcome, trial.epochs) == (other.settings, "complete", other.epochs)
-        # The last bits may differ where a worker has fewer threads.
-        assert trial.value == pytest.approx(other.value, abs=0.1)
-    assert multiprocessing.active_children() == []
-
-
-class Mischief(Unwatched):
-    """Kills a worker once two are at it, and stops the search when its trial is begun again."""
-
-    def __init__(self) -> None:
-        self.begun: list[Mapping[str, Any]] = []
-        self.under_way: set[int] = set()
-        self.ends: list[str] = []
-        self.has_killed = False
-
-    def began(self, number: int, stage: str, settings: Mapping[str, Any]) -> None:
-        """Ask for the end, if it is time."""
-        self.under_way.add(number)
-        if settings in self.begun:
-            os.kill(os.getpid(), signal.SIGINT)
-        self.begun.append(settings)
-
-    def epoch(self, number: int, value: float | None, progress: Progress) -> None:
-        """Kill, if it is time."""
-        if len(self.under_way) == 2 and not self.has_killed:
-            self.has_killed = True
-            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
-
-    def ended(self, trial: Trial, best: Trial | None) -> None:
-        """Remember how."""
-        self.under_way.discard(trial.number)
-        self.ends.append(trial.outcome)
-
-
-@pytest.mark.slow
-def test_what_a_dead_worker_was_at_is_made_again(board: Path, tmp_path: Path) -> None:
-    base = {**searches.BPR, "training": {**searches.BPR["training"], "epochs": 300, "patience": 300}}
-    space = searches.search(tmp_path, {**drawn("random", 4), "pruning": NO_PRUNING}, base, board)
-    watcher, folder = Mischief(), tmp_path / "search"
-    with pytest.raises(Interrupted, match="the same command goes on"):
-        tune(space, folder, workers=2, watcher=watcher)
-    # A worker died, and another began its trial again. Now nobody is left, and nothing seems to run.
-    assert "lost" in watcher.ends
-    assert multiprocessing.active_children() == []
-    assert "running" not in (folder / "trials.csv").read_text()
-    assert sorted(by_place(tune(space, folder))) == [0, 1, 2, 3]
-
-
-def test_worker_that_died_while_idle_is_replaced(tastes: Path, tmp_path: Path) -> None:
-    grid = {"joint": {"sampler": "grid"}, "space": {"model.neighbours": {"choices": [5, 9]}}}
-    space = searches.search(tmp_path, grid, searches.KNN, tastes)
-    path = tmp_path / "study.db"
-    with open_store(path, space) as store, hired(1, path, store, space, Unwatched()) as crew:
-        (idle,) = multiprocessing.active_children()
-        before = idle.pid
-        idle.kill()
-        idle.join()
-        crew.take(Task(1, 0, 0, 0))
-        (fresh,) = multiprocessing.active_children()
-        assert fresh.pid != before
-        assert list(crew.busy) == [1]
-    assert multiprocessing.active_children() == []
-
-
-class KillsThemAll(Unwatched):
-    """Kills every worker as soon as one of them gets anywhere."""
-
-    def epoch(self, number: int, value: float | None, progress: Progress) -> None:
-        """Kill."""
-        for child in multiprocessing.active_children():
-            os.kill(child.pid or 0, signal.SIGKILL)
-
-
-@pytest.mark.slow
-def test_workers_that_die_before_anything_is_measured_end_the_search(board: Path, tmp_path: Path) -> None:
-    base = {**searches.BPR, "training": {**searches.BPR["training"], "epochs": 300, "patience": 300}}
-    space = searches.search(tmp_path, {**drawn("random", 4), "pruning": NO_PRUNING}, base, board)
-    with pytest.raises(
-        AlnicoError, match=r"2 worker processes died of the same trial, .* exit code -9, .* fewer"
-    ):
-        tune(space, tmp_path / "search", workers=2, watcher=KillsThemAll())
-    assert multiprocessing.active_children() == []
-    assert len(tune(space, tmp_path / "search").trials) > 4

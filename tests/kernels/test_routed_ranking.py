@@ -18,7 +18,7 @@ from alnico.kernels.routed_ranking import (
     routed_top,
     routed_top_reference,
 )
-from alnico.kernels.routed_tiles import TILE, USERS_AT_ONCE
+from alnico.kernels.routed_tables import TILE, USERS_AT_ONCE
 from alnico.kernels.top_items import top_items, top_items_reference
 
 # All numbers kept of one, few and many experts; five and more are sorted in several rounds.

@@ -121,10 +121,11 @@ def _with_text(dataset: "Dataset") -> "tuple[Dataset, list[str]]":
     import polars as pl
 
     from alnico.data.features import ItemFeatures
-    from alnico.encoders.encode import words_of
-    from alnico.encoders.texts import TEXT_ENCODER, encode_texts
+    from alnico.encoders.content import text_parts
+    from alnico.encoders.texts import TEXT_ENCODER, WeighedWords, encode_texts
 
-    words = words_of(pl.DataFrame(dataset.cards.columns)) if dataset.cards.columns else []
+    told = text_parts(pl.DataFrame(dataset.cards.columns)) if dataset.cards.columns else []
+    words = [WeighedWords().words(*parts) for parts in told]
     if "text" in dataset.features or not any(words):
         return dataset, []
     features = ItemFeatures(dataset.n_items, {**dataset.features.modalities, "text": encode_texts(words)})

@@ -16,7 +16,18 @@ def train(
     config: Annotated[
         Path | None, typer.Argument(help="Settings as TOML, or a run's run.json to repeat it.")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Data set folder; wins over the settings file.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set folder; wins over the settings file. With --resume: where the data stand now."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to train: cpu, cuda, ...; wins over the settings file. With --resume: from now on."
+        ),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option(help="New run folder; by default runs/<data>-<model>-<seed>.")
     ] = None,
@@ -49,13 +60,16 @@ def train(
 
     try:
         if resume is not None:
-            if changes or any(other is not None for other in (config, data, to, seed, label, warm_start)):
-                raise ConfigError("--resume goes on with the run's own settings; give no others beside it")
+            if changes or any(other is not None for other in (config, to, seed, label, warm_start)):
+                raise ConfigError(
+                    "--resume goes on with the run's own settings; give nothing beside it but --data and --device, "
+                    "which say where the data stand now and where to train"
+                )
             plan = open_run(resume).spec.training
             with watching(plan, quiet=json) as watcher:
-                done = experiment.resume(resume, watcher=watcher)
+                done = experiment.resume(resume, dataset=data, device=device, watcher=watcher)
         else:
-            spec = load_spec(config, changes or [], dataset=data, seed=seed)
+            spec = load_spec(config, changes or [], dataset=data, seed=seed, device=device)
             folder = to or Path("runs") / f"{Path(spec.dataset).name}-{spec.model_name}-{spec.seed}"
             old = None if warm_start is None else open_run(warm_start)
             with watching(spec.training, quiet=json) as watcher:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alnico.contracts import Expert, ExplainingScorer
-from alnico.data.features import ItemFeatures, Modality
 from alnico.diagnostics.routing import PAIR_BLOCK, RoutedPairs, reliance_shares
 from alnico.errors import DataError
 from alnico.evaluation.significance import bootstrap_interval
 
+DRAWS = 2_000
+"""Draws of the bootstrap of a shift."""
 PROMISED = 0.8
 """Share of pairs in which the named part must matter more than the others' mean."""
 
@@ -157,8 +158,9 @@ def _first(
 class Shift:
     """How far reliance on one part moved between two trainings, over the same pairs.
 
-    ``before`` and ``after`` are mean shares, ``interval`` the 95 % bootstrap interval of after - before;
-    ``moved_share`` the share of pairs that rely less on the part than before.
+    ``before`` and ``after`` are mean shares over the pairs, ``interval`` the 95 % bootstrap interval of after - before
+    when users are drawn anew, each with all pairs; ``moved_share`` the share of pairs that rely less on the part than
+    before.
     """
 
     part: str
@@ -188,20 +190,15 @@ def reliance_shift(
     before, after = (
         reliance_shares(pairs.reliance)[:, column].double().numpy() for pairs in (intact, corrupted)
     )
+    # The mean over pairs as one over users, to first order, so that users can be drawn with all their pairs.
+    _, place = np.unique(intact.users, return_inverse=True)
+    moved, counts = np.bincount(place, after - before), np.bincount(place)
+    mean = float((after - before).mean())
+    per_user = mean + (moved - mean * counts) / counts.mean()
     return Shift(
         part,
         float(before.mean()),
         float(after.mean()),
-        bootstrap_interval(after, before, rng),
+        bootstrap_interval(per_user, np.zeros(len(per_user)), rng, draws=DRAWS),
         float((after < before).mean()),
     )
-
-
-def corrupted(features: ItemFeatures, part: str, rng: np.random.Generator) -> ItemFeatures:
-    """The features with the vectors of one modality dealt out anew among the items that have it."""
-    modality = features[part]
-    known = np.flatnonzero(modality.present)
-    vectors = np.array(modality.vectors)
-    vectors[known] = vectors[rng.permutation(known)]
-    dealt = {part: Modality(vectors, modality.present)}
-    return ItemFeatures(features.n_items, {**features.modalities, **dealt})

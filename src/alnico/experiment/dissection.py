@@ -1,5 +1,6 @@
 """A finished MAGNET taken apart: the vectors behind its scores, and the same model with one part made average."""
 
+import json
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 
 from alnico.data.interactions import Interactions
 from alnico.data.split import Targets
-from alnico.diagnostics.faithfulness import Damage, NamedPart, damage, faithfulness
-from alnico.diagnostics.routing import route_pairs
+from alnico.diagnostics.faithfulness import Damage, NamedPart, Shift, damage, faithfulness, reliance_shift
+from alnico.diagnostics.routing import RoutedPairs, route_pairs
 from alnico.errors import StorageError, UnsupportedError
 from alnico.experiment.folder import Run
 from alnico.experiment.results import OWN_MODEL
@@ -176,3 +177,49 @@ def faithfulness_of(scorer: MagnetScorer, asked: Targets) -> Faithfulness:
         faithfulness(experts, parts, done, rng(0, "faithfulness control"), around),
         len(rows),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class DealtPair:
+    """A run on content of which some modalities were dealt out, and the same run on intact content."""
+
+    intact: StudyRow
+    dealt: StudyRow
+
+    def shifts(self) -> list[Shift]:
+        """How reliance on each part moved over the test pairs; none where a folder is not at hand.
+
+        Raises DataError if the runs were asked about different pairs.
+        """
+        before, after = (_routed_pairs(row) for row in (self.intact, self.dealt))
+        if before is None or after is None:
+            return []
+        parts = list(self.intact.record.result["routing"]["reliance"])
+        return [reliance_shift(part, parts, before, after, rng(0, f"shift of {part}")) for part in parts]
+
+
+def dealt_pairs(field: Field) -> list[DealtPair]:
+    """The field's runs on content that was dealt out (taken as ``StudyRow.on_intact``), each with its intact twin:
+    the run of equal settings but for that, on the same split and seed, that told its reliance too. Those without one
+    are left out."""
+    rows = [row for variant in field.variants for row in variant.rows if row.record.result.get("routing")]
+    intact = {_but_content(row): row for row in reversed(rows) if not row.dealt}
+    return [
+        DealtPair(twin, row)
+        for row in rows
+        if row.dealt and (twin := intact.get(_but_content(row))) is not None
+    ]
+
+
+def _but_content(row: StudyRow) -> str:
+    """What a run's twin has to share with it."""
+    settings = {name: row.record.settings.get(name) for name in ("model", "training", "seed", "modalities")}
+    return json.dumps([settings, row.record.question], sort_keys=True)
+
+
+def _routed_pairs(row: StudyRow) -> RoutedPairs | None:
+    """How the test pairs of a run were routed, from what it stored."""
+    told = None if row.run is None else row.run.routing()
+    if told is None:
+        return None
+    return RoutedPairs(told["users"].numpy(), told["items"].numpy(), told["routing"], told["reliance"])

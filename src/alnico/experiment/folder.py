@@ -13,14 +13,16 @@ import torch
 
 from alnico.contracts import Scorer
 from alnico.data.dataset import Dataset
+from alnico.data.dealing import dealt_out
 from alnico.data.filtering import filter_to_core
 from alnico.data.sources import open_or_read
 from alnico.data.split import Split
 from alnico.data.splitting import Given, PerUser, SplitRecipe, split
 from alnico.errors import StorageError
 from alnico.evaluation.evaluate import Scores
-from alnico.experiment.spec import RunSpec, read_spec
+from alnico.experiment.spec import ContentPlan, RunSpec, read_spec
 from alnico.models import restore
+from alnico.randomness import rng
 from alnico.ranking import Ranking, Seen
 from alnico.storage import read_json, read_tensors, write_json, write_tensors
 from alnico.training.checkpoint import load_scorer_state
@@ -186,13 +188,26 @@ def question_of(record: Mapping[str, Any]) -> Question:
 
 
 def open_for(spec: RunSpec) -> Dataset:
-    """The data that ``spec`` names, with its modalities only and without users that have too few interactions."""
+    """The data that ``spec`` names, with its modalities only and without users that have too few interactions.
+
+    Where the content of a modality is to be dealt out anew, it is, and the data's name says so. Raises DataError if
+    one of its modalities is not there.
+    """
     dataset, _ = open_or_read(spec.dataset)
     if spec.modalities is not None:
         dataset = replace(dataset, features=dataset.features.only(*spec.modalities))
+    for name in spec.content.dealt:
+        dataset = dealt_out(dataset, name, rng(spec.content.seed, f"dealt {name}"))
+    if spec.content.dealt:
+        dataset = replace(dataset, name="-".join([dataset.name, "dealt", *spec.content.dealt]))
     if (dataset.interactions.user_degrees < spec.min_user).any():
         dataset, _ = filter_to_core(dataset, users=spec.min_user)
     return dataset
+
+
+def intact_fingerprint(spec: RunSpec) -> str:
+    """The fingerprint of the data that ``spec`` names, as they are before content is dealt out."""
+    return open_for(spec.model_copy(update={"content": ContentPlan()})).fingerprint
 
 
 def default_recipe(dataset: Dataset) -> SplitRecipe:

@@ -18,7 +18,7 @@ from alnico.errors import ConfigError, nearest
 from alnico.experiment.spec import read_table, validated
 from alnico.models import MODELS
 
-Table = Literal["overall", "ablations", "schedules", "efficiency", "faithfulness"]
+Table = Literal["overall", "ablations", "schedules", "efficiency", "faithfulness", "corruption"]
 Figure = Literal[
     "templates",
     "pool",
@@ -34,7 +34,8 @@ Figure = Literal[
     "embedding",
     "cases",
 ]
-"""The tables and figures that runs serve: the paper's, and one of faithfulness. Table 2 needs no runs."""
+"""The tables and figures that runs serve: the paper's, and two of whether the routing can be believed. Table 2 needs
+no runs."""
 
 Fact = Literal["steps", "epochs", "best_epoch", "switch_step"]
 

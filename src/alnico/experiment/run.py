@@ -29,6 +29,7 @@ from alnico.experiment.folder import (
     ROUTING,
     Run,
     default_recipe,
+    intact_fingerprint,
     open_for,
     open_run,
     settings_fingerprint,
@@ -97,11 +98,13 @@ def resume(
 
     ``dataset`` says where its data stand now, ``device`` where to train from now on; run.json takes both over. On the
     CPU at the same thread count the result is bit-identical to that of an uninterrupted run.
-    Raises StorageError if the data are others than those it was begun with.
+    Raises StorageError if the data are others than those it was begun with, ConfigError if the device is not here;
+    run.json stays as it was then.
     """
     begun = open_run(folder)
     if begun.is_tested:
         return begun
+    device_of(begun.spec.device if device is None else device)
     if dataset is not None or device is not None:
         begun = begun.moved(dataset, device)
     spec = begun.spec
@@ -357,6 +360,7 @@ def _record(
         "dataset": {
             "name": dataset.name,
             "fingerprint": dataset.fingerprint,
+            **({"dealt_from": intact_fingerprint(spec)} if spec.content.dealt else {}),
             "users": dataset.n_users,
             "items": dataset.n_items,
             "modalities": list(dataset.features.names),

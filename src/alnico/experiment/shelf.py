@@ -1,11 +1,12 @@
 """Runs and records that are there already, found by what they are and not by what they are called."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from alnico.data.dataset import Dataset
+from alnico.data.features import ItemFeatures
 from alnico.data.splitting import split as split_dataset
 from alnico.errors import ConfigError
 from alnico.experiment.folder import RECORD, Run, default_recipe, open_for, open_run, settings_fingerprint
@@ -66,7 +67,7 @@ class Shelf:
         self.runs, self.records = runs, records
         self._known: dict[str, Known] = {}
         self._names: dict[str, str | None] = {}
-        self._data: dict[tuple[Any, ...], tuple[Dataset, dict[Any, str]]] = {}
+        self._data: dict[tuple[Any, ...], tuple[str, Dataset, dict[Any, str]]] = {}
         for path in sorted(records.glob(f"*/*{SUFFIX}")):
             record = read_record(path)
             self._put(Known(record.name, record=record, place=_place(path)), record.record)
@@ -94,14 +95,17 @@ class Shelf:
 
     def identity(self, spec: RunSpec) -> str:
         """What makes a run with these settings the same as another. Reads the data."""
-        place = (spec.dataset, spec.min_user, spec.modalities)
+        place = (spec.dataset, spec.min_user, spec.modalities, spec.content)
         if place not in self._data:
-            self._data[place] = (open_for(spec), {})
-        dataset, splits = self._data[place]
+            dataset = open_for(spec)
+            # Splits look at no content, and content that was dealt out is not on disk but in memory.
+            bare = replace(dataset, features=ItemFeatures(dataset.n_items), neighbours={})
+            self._data[place] = (dataset.fingerprint, bare, {})
+        data, dataset, splits = self._data[place]
         recipe = spec.split or default_recipe(dataset)
         if recipe not in splits:
             splits[recipe] = split_dataset(dataset, recipe).fingerprint
-        return settings_fingerprint(spec, dataset.fingerprint, splits[recipe], TOLD_BY_FINGERPRINTS)
+        return settings_fingerprint(spec, data, splits[recipe], TOLD_BY_FINGERPRINTS)
 
     def find(self, identity: str) -> Known | None:
         """The run of this identity."""

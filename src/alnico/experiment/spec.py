@@ -55,6 +55,22 @@ class EvaluationPlan(BaseModel, frozen=True, extra="forbid"):
         return metrics
 
 
+class ContentPlan(BaseModel, frozen=True, extra="forbid"):
+    """What is done to the items' content before anything learns from it."""
+
+    dealt: tuple[str, ...] = ()
+    """Modalities whose vectors and given neighbours are dealt out anew among the items that have them, so that they say
+    nothing of an item: to see whether a model notices."""
+    seed: NonNegativeInt = 0
+    """Seed of that order, apart from the run's."""
+
+    @field_validator("dealt")
+    @classmethod
+    def _each_once(cls, dealt: tuple[str, ...]) -> tuple[str, ...]:
+        # Each has an order of its own, so that theirs does not matter: the same modalities are the same content.
+        return tuple(sorted(set(dealt)))
+
+
 class RunSpec(BaseModel, frozen=True, extra="forbid"):
     """One run: data, split, model, training, evaluation, seed."""
 
@@ -70,6 +86,8 @@ class RunSpec(BaseModel, frozen=True, extra="forbid"):
     """Users with fewer interactions are left out before the split; items stay."""
     modalities: tuple[str, ...] | None = None
     """Modalities to use, in order; by default all in the data's order."""
+    content: ContentPlan = Field(default_factory=ContentPlan)
+    """What is done to them; by default nothing."""
     training: TrainPlan = Field(default_factory=TrainPlan)
     """The training loop's settings."""
     evaluation: EvaluationPlan = Field(default_factory=EvaluationPlan)
@@ -87,8 +105,12 @@ class RunSpec(BaseModel, frozen=True, extra="forbid"):
         return read_model(self.model)
 
     def resolved(self) -> dict[str, Any]:
-        """Everything, defaults included, as plain JSON values."""
-        plain = self.model_dump(mode="json")
+        """Everything, defaults included, as plain JSON values; ``content`` only where something is done to it.
+
+        So runs and searches from before there was that setting stay known, and a seed by which nothing is drawn makes
+        no other run.
+        """
+        plain = self.model_dump(mode="json", exclude=set() if self.content.dealt else {"content"})
         plain["model"] = {"name": self.model_name, **self.model_config_record().model_dump(mode="json")}
         return plain
 

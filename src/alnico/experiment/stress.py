@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from alnico.contracts import Recommender, Scorer, TrainableRecommender, TrainingData
 from alnico.data.dataset import TRAIN, Dataset
-from alnico.data.features import ItemFeatures, Modality
+from alnico.data.dealing import dealt_out, left_bare
+from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.data.split import Targets
 from alnico.data.splitting import ColdItems, assign_parts
@@ -106,6 +107,16 @@ class Known:
         return scorer, model, {**took, **self.measured(scorer)}
 
 
+def _data_of(spec: RunSpec) -> Dataset:
+    """The data of a run, as they are. Raises ConfigError where their content is to be dealt out."""
+    if spec.content.dealt:
+        raise ConfigError(
+            f"content.dealt = {list(spec.content.dealt)} makes the data others than those that are put under stress; "
+            "leave it out, the section 'content' deals it out for itself"
+        )
+    return open_for(spec)
+
+
 # -- new items and new users ------------------------------------------------------------------------------
 
 
@@ -116,7 +127,7 @@ def cold_items(specs: Sequence[RunSpec], share: float = 0.2) -> list[Row]:
     them in as a service does. ``all``: the whole catalogue are candidates; ``among``: the new items alone.
     """
     first = specs[0]
-    dataset = open_for(first)
+    dataset = _data_of(first)
     parts = assign_parts(dataset, ColdItems(share=share, seed=first.seed))
     events = dataset.interactions
     warm = np.flatnonzero(events.select(parts == TRAIN).item_degrees > 0)
@@ -239,7 +250,7 @@ def new_users(specs: Sequence[RunSpec]) -> list[Row]:
     """How users fare who are known by their items alone, beside the same users as they were trained."""
     rows = []
     for spec in specs:
-        known = Known.of(open_for(spec), spec.seed)
+        known = Known.of(_data_of(spec), spec.seed)
         scorer, _, took = known.trained(spec)
         folded = scorer.fold_in([known.train.of_user(user) for user in range(known.train.n_users)])
         for label, values in (("trained", took), ("by items alone", known.measured(folded))):
@@ -260,7 +271,7 @@ def warm_start(specs: Sequence[RunSpec]) -> list[Row]:
     """
     rows = []
     for spec in specs:
-        today = Known.of(open_for(spec), spec.seed)
+        today = Known.of(_data_of(spec), spec.seed)
         old, users, items = _yesterday(today, spec.seed)
         _, model, took = old.trained(spec)
         if not isinstance(model, TrainableRecommender):
@@ -302,38 +313,31 @@ def failing_content(
     """
     rows = []
     for spec in specs:
-        dataset = open_for(spec)
+        dataset = _data_of(spec)
         names = tuple(modalities or dataset.features.names)
         for how in ("missing", "swapped"):
             for share in shares:
                 if how == "swapped" and share == 0:
                     continue  # nothing fails: the row of missing content is the same
-                harmed = replace(
-                    dataset, features=harmed_content(dataset.features, names, how, share, spec.seed)
-                )
-                took = Known.of(harmed, spec.seed).trained(spec)[2]
+                told = harmed(dataset, names, how, share, spec.seed)
+                took = Known.of(told, spec.seed).trained(spec)[2]
                 rows.append({"model": spec.model_name, "content": how, "share": share, **took})
     return rows
 
 
-def harmed_content(
-    features: ItemFeatures, names: Sequence[str], how: str, share: float, seed: int
-) -> ItemFeatures:
-    """The features with a share of the items that have it lacking a modality, or having it dealt out among them."""
-    told = dict(features.modalities)
+def harmed(dataset: Dataset, names: Sequence[str], how: str, share: float, seed: int) -> Dataset:
+    """The data with a share of the items that have it lacking a modality, or having it dealt out among them.
+
+    Given neighbour lists of these modalities go with their content. Raises DataError for an unknown modality.
+    """
     for name in names:
-        own = features.only(name)[name]
         stream = rng(seed, f"stress {how} {name}")
-        drawn = stream.permutation(np.flatnonzero(own.present))
-        drawn = drawn[: round(share * len(drawn))]
-        vectors, present = np.array(own.vectors), np.array(own.present)
         if how == "missing":
-            vectors[drawn], present[drawn] = 0, False
+            drawn = stream.permutation(np.flatnonzero(dataset.features.only(name)[name].present))
+            dataset = left_bare(dataset, name, drawn[: round(share * len(drawn))])
         else:
-            # Each gets the next one's, so that nobody keeps the own.
-            vectors[drawn] = vectors[np.roll(drawn, 1)]
-        told[name] = Modality(vectors, present)
-    return ItemFeatures(features.n_items, told)
+            dataset = dealt_out(dataset, name, stream, share)
+    return dataset
 
 
 def _with_items_only(dataset: Dataset, items: NDArray[np.int64], rows: NDArray[np.bool_]) -> Dataset:

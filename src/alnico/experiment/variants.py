@@ -1,7 +1,7 @@
 """Runs of a study by what they vary: the seeds of one variant together, and one variant against another."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -62,6 +62,23 @@ class StudyRow:
             kind=str(stamp.get("kind", "")),
             name=str(stamp.get("name", "")),
         )
+
+    @property
+    def dealt(self) -> tuple[str, ...]:
+        """The modalities whose content was dealt out anew for this run (``ContentPlan.dealt``)."""
+        return tuple(self.setting("content.dealt") or ())
+
+    @property
+    def on_intact(self) -> "StudyRow":
+        """The same as a run on the data as they were before content was dealt out, to be held against others on them.
+
+        Pairs and split are the same there, and what lists are measured by.
+        """
+        data = self.record.record["dataset"]
+        if not self.dealt:
+            return self
+        told = {**self.record.record, "dataset": {**data, "fingerprint": data["dealt_from"]}}
+        return replace(self, record=replace(self.record, record=told))
 
     def setting(self, name: str) -> Any:
         """The value of one setting by its dotted name, None where the run has no such setting."""

@@ -20,7 +20,7 @@ from alnico.errors import ConfigError
 from alnico.kernels import routed_tiles
 from alnico.kernels.lanes import N_LANES
 from alnico.kernels.place import by_torch
-from alnico.kernels.routed_tiles import FOUR, TILE, Audience, Catalogue, Lists
+from alnico.kernels.routed_tables import FOUR, TILE, Audience, Catalogue, Lists
 from alnico.kernels.threads import follow_torch
 
 NUMBERS_AT_ONCE = 2**27

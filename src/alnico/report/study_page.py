@@ -12,6 +12,7 @@ from alnico.experiment.study import Study
 from alnico.experiment.variants import Standing, StudyRow, fields, standing
 from alnico.report.exhibits.cases import case_sheets
 from alnico.report.exhibits.clock import quality_against_time
+from alnico.report.exhibits.corruption import corrupted_reliance
 from alnico.report.exhibits.groups import group_tables, view_groups
 from alnico.report.exhibits.maps import embedding_maps
 from alnico.report.exhibits.routing import routing_dynamics, routing_overview, stage_mechanism
@@ -23,6 +24,7 @@ from alnico.report.exhibits.sweeps import (
     template_sweeps,
     trigger_maps,
 )
+from alnico.report.study_tables.corruption import corruption_tables
 from alnico.report.study_tables.data_sets import statistics_table
 from alnico.report.study_tables.efficiency import efficiency_tables
 from alnico.report.study_tables.faithfulness import faithfulness_tables
@@ -81,6 +83,7 @@ EXHIBITS: Sequence[Exhibit] = (
     Exhibit("Figure 13: maps", ("embedding", OVERALL), figures=embedding_maps),
     Exhibit("Figure 14: cases", ("cases", OVERALL), ("ablations",), figures=case_sheets),
     Exhibit("Faithfulness", ("faithfulness", "routing", OVERALL), tables=faithfulness_tables),
+    Exhibit("Corrupted content", ("corruption",), tables=corruption_tables, figures=corrupted_reliance),
 )
 """What a study's parts are shown as; a part that serves something else is shown as a plain table of its variants."""
 
@@ -200,7 +203,7 @@ def distinct(parts: Parts, *, by_variant: bool = False) -> list[StudyRow]:
 
 def standings(parts: Parts, serves: Serves | None = None) -> list[Standing]:
     """Who is ahead on each data set and measure, other models that are ahead of MAGNET first."""
-    rows = distinct(_serving(parts, serves, OVERALL)) or distinct(parts)
+    rows = distinct(_serving(parts, serves, OVERALL)) or [row for row in distinct(parts) if not row.dealt]
     told = [one for field in fields(rows) for one in standing(field)]
     return sorted(told, key=lambda one: not one.is_behind)
 

@@ -8,6 +8,7 @@ import numpy as np
 from alnico.contracts import Scorer
 from alnico.data.dataset import Dataset
 from alnico.diagnostics.dynamics import trace_of
+from alnico.errors import UnsupportedError
 from alnico.experiment.answer import content_lists, neighbour_lists
 from alnico.experiment.folder import Run
 from alnico.graphs.content import of_length_one
@@ -32,9 +33,14 @@ def bundle_of(
 
     Without ``histories`` nobody can read from the bundle who had what; then lists may hold what a user has, and a model
     that knows users by nothing else knows them no longer. Raises StorageError while the run is not finished, or if its
-    data have changed.
+    data have changed, UnsupportedError for a run on content that was dealt out.
     """
     run.require_finished()
+    if run.spec.content.dealt:
+        raise UnsupportedError(
+            f"run {run.folder} was trained on content dealt out among other items "
+            f"(content.dealt = {list(run.spec.content.dealt)}), which is nothing to serve from; export a run without it"
+        )
     dataset, train, scorer = run.dataset, run.split.train, run.scorer()
     lists = content_lists(run, NEIGHBOURS)
     notes, encoders = encoders_of(dataset)

@@ -65,7 +65,9 @@ def test_reviews_and_items_become_a_data_set(shop: Path, caplog: pytest.LogCaptu
     assert dataset.items.names.tolist() == ["B007", "0001"]
     assert dataset.interactions.users.tolist() == [0, 0, 1]
     assert dataset.interactions.times is not None
-    assert dict(zip(dataset.interactions.pair_keys.tolist(), dataset.interactions.times.tolist(), strict=True)) == {
+    assert dict(
+        zip(dataset.interactions.pair_keys.tolist(), dataset.interactions.times.tolist(), strict=True)
+    ) == {
         0: 30.0,
         1: 10.0,
         3: 20.0,

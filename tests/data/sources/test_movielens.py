@@ -106,5 +106,7 @@ def test_other_and_damaged_archives_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a damaged archive"):
         read_dataset(archive)
     other = archived(written(tmp_path / "other", {"notes.csv": "a\n"}))
-    with pytest.raises(DataError, match=r"is no MovieLens release: expected u\.data and u\.item; ratings\.dat"):
+    with pytest.raises(
+        DataError, match=r"is no MovieLens release: expected u\.data and u\.item; ratings\.dat"
+    ):
         read_dataset(other)

@@ -1,4 +1,4 @@
-"""MAGNET as a whole: against the method written plainly, against LightGCN, and step by step."""
+"""MAGNET as a whole: against the method written plainly, and step by step."""
 
 import math
 from dataclasses import replace
@@ -13,12 +13,11 @@ from alnico.contracts import TrainingData
 from alnico.errors import ConfigError
 from alnico.graphs.content import nearest_neighbours
 from alnico.graphs.evidence import content_evidence
-from alnico.models.lightgcn import LightGcn
 from alnico.models.magnet.config import MagnetConfig
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.stages import StageState
+from small_magnets import SMALL, all_pairs, built, plainly, world
 
-SMALL = {"width": 5, "neighbours": 3, "induced": 4}
 CHANGES = {
     "whole": {},
     "concatenation head": {"head": "concat"},
@@ -42,34 +41,12 @@ CHANGES = {
     "induced edges scaled by evidence": {"evidence": True},
     "visibility by neighbours": {"visibility": "neighbours", "layers": 3},
 }
+
+
 READINGS = {"as delivered": {}, "paper": {"preset": "paper"}}
+
+
 READINGS |= {name: {**plain.WHOLE, **changes} for name, changes in CHANGES.items()}
-
-
-def world(**changes):
-    """Random pairs, absent content, two items and a user without training pairs."""
-    return worlds.scattered(**{"seed": 11, "absent_share": 0.25, "idle_users": 1, **changes})
-
-
-def built(changes=None, made=None, base=plain.WHOLE):
-    """A shaken model and its data."""
-    data = (made or world()).data
-    config = MagnetConfig(**{**SMALL, **base, **(changes or {})})
-    return plain.shaken(Magnet.build(config, data, np.random.default_rng(0))), data
-
-
-def plainly(model, data, **more):
-    """The same model in plain form."""
-    lists = {name: nearest_neighbours(m, model.config.neighbours) for name, m in data.features.items()}
-    return plain.PlainMagnet(model, data, lists, **more)
-
-
-def all_pairs(train, seed=0):
-    """Every training pair once, with a random negative."""
-    rng = np.random.default_rng(seed)
-    pairs = list(zip(train.users.tolist(), train.items.tolist(), strict=True))
-    free = {u: np.setdiff1d(train.items, train.of_user(u)) for u in set(train.users.tolist())}
-    return [(u, i, int(rng.choice(free[u]))) for u, i in pairs]
 
 
 # -- Algorithm 1 -----------------------------------------------------------------------------------
@@ -317,144 +294,3 @@ def test_gradients_have_the_same_bits_each_time_on_several_threads(settings):
     finally:
         torch.set_num_threads(before)
     assert len(seen) == 1
-
-
-# -- graphs, stages, cold items --------------------------------------------------------------------
-
-
-def test_a_cap_thins_the_training_graph_anew_each_epoch_and_leaves_evaluation_alone():
-    model, data = built({"induced_cap": 1})
-    before = model.scorer().scores(torch.arange(12))
-    full = model.augmented.n_entries
-    columns = []
-    for epoch in (1, 2):
-        model.begin_epoch(epoch, np.random.default_rng(epoch))
-        # Each edge is stored twice; every one of the 12 users has a pool here.
-        (graph, *rest) = model.hops.augmented
-        assert all(hop is graph for hop in rest)
-        assert graph.n_entries == 2 * (len(data.interactions) + 12) < full
-        columns.append(graph.matrix.columns)
-    assert model.augmented.n_entries == full
-    assert not torch.equal(*columns)
-    assert torch.equal(model.scorer().scores(torch.arange(12)), before)
-
-
-@pytest.mark.parametrize("views", ["single", "dual"])
-def test_a_fanout_bounds_every_nodes_neighbours_anew_per_layer_and_leaves_evaluation_alone(views):
-    model, data = built({"fanout": 2, "views": views, "layers": 2})
-    before = model.scorer().scores(torch.arange(12))
-    drawn = []
-    for epoch in (1, 2):
-        model.begin_epoch(epoch, np.random.default_rng(epoch))
-        for hops, whole in ((model.hops.observed, model.observed), (model.hops.augmented, model.augmented)):
-            for hop in hops or ():
-                wanted = whole.matrix.starts.diff().clamp(max=2)
-                assert torch.equal(hop.matrix.starts.diff(), wanted)
-                drawn.append(hop.matrix.columns.tolist())
-    # Each layer of each view of each epoch has a draw of its own.
-    assert len({tuple(columns) for columns in drawn}) == len(drawn) == (4 if views == "single" else 8)
-    assert torch.equal(model.scorer().scores(torch.arange(12)), before)
-    model.loss_terms(worlds.random_batch(data.interactions, 8, 0)).terms["bpr"].backward()
-    assert model.users.weight.grad.abs().sum() > 0
-
-
-def test_a_fanout_that_spares_nobody_changes_nothing():
-    losses = []
-    for fanout in (None, 100):
-        model, data = built({"fanout": fanout})
-        model.begin_epoch(1, np.random.default_rng(0))
-        step = model.eval().loss_terms(worlds.random_batch(data.interactions, 8, 0))
-        losses.append(step.terms["bpr"].item())
-    assert losses[0] == losses[1]
-
-
-def test_the_controller_counts_what_it_observes_and_its_state_is_saved_with_the_weights():
-    model, _ = built({"trigger_unit": "step", "smoothing": 0.0, "window": 2, "entropy_threshold": 0.5})
-    for _ in range(2):
-        model.observe({"entropy": 0.9})
-    assert (model.stage.stage, model.stage.switch_step) == (2, 2)
-    assert model.end_epoch(1) == {"stage": 2, "switch_step": 2}
-    other, _ = built({"trigger_unit": "step", "smoothing": 0.0, "window": 2, "entropy_threshold": 0.5})
-    other.load_state_dict(model.state_dict())
-    assert other.stage == model.stage
-
-
-def test_an_item_without_training_edges_has_no_identity():
-    model, data = built({"views": "single"})
-    scorer = model.scorer()
-    cold = data.interactions.item_degrees == 0
-    assert cold.sum() == 2
-    assert not scorer.items.z[torch.from_numpy(cold)].any()
-    assert scorer.items.present[:, 0].bool().tolist() == (~cold).tolist()
-    assert scorer.items.z[torch.from_numpy(~cold)].any(1).all()
-
-
-@pytest.mark.parametrize("views", ["single", "dual"])
-def test_what_stands_in_the_row_of_a_cold_item_is_never_read(views):
-    model, data = built({"views": views})
-    some = worlds.batch(all_pairs(data.interactions))
-    before = model.scorer().scores(torch.arange(13))
-    loss = model.eval().loss_terms(some).terms["bpr"].item()
-    with torch.no_grad():
-        model.items.weight[torch.from_numpy(data.interactions.item_degrees == 0)] = 1e3
-    assert torch.equal(model.scorer().scores(torch.arange(13)), before)
-    assert model.eval().loss_terms(some).terms["bpr"].item() == loss
-
-
-def test_induced_edges_give_a_cold_item_a_neighbourhood():
-    model, data = built({"induced": 12, "neighbours": 6})
-    cold = torch.from_numpy(data.interactions.item_degrees == 0)
-    reached = model.scorer().items.present[:, 0].bool()
-    assert (reached & cold).any()
-    assert model.scorer().items.z[reached & cold].abs().sum() > 0
-
-
-# -- the anchor: LightGCN --------------------------------------------------------------------------
-
-AS_LIGHTGCN = {
-    "width": 5,
-    "layers": 3,
-    "views": "single",
-    "families": ("dominant",),
-    "alpha": 1.0,
-    "experts_per_pair": 1,
-    "routing": 0.0,
-    "l2": 0.0,
-    "router_input": "behaviour",
-    "modality_dropout": 0.0,
-}
-
-
-def both_models():
-    """MAGNET cut down to its behaviour expert, and LightGCN with the same identities."""
-    data = worlds.scattered(seed=7, cold_items=0, n_users=40, absent_share=0.0).data
-    assert (data.interactions.item_degrees > 0).all()
-    magnet = Magnet.build(MagnetConfig(**AS_LIGHTGCN), data, np.random.default_rng(0))
-    lightgcn = LightGcn.build(LightGcn.Config(width=5, layers=3, l2=0.0), data, np.random.default_rng(1))
-    with torch.no_grad():
-        lightgcn.users.weight.copy_(magnet.users.weight)
-        lightgcn.items.weight.copy_(magnet.items.weight)
-        # The first expert is behaviour's; send everything there.
-        magnet.router.first.weight.zero_()
-        magnet.router.first.bias.copy_(torch.tensor([9.0, 0.0, 0.0]))
-    return magnet, lightgcn, data
-
-
-def test_cut_down_to_behaviour_magnet_is_lightgcn():
-    magnet, lightgcn, _ = both_models()
-    ours, theirs = magnet.scorer(), lightgcn.scorer()
-    assert torch.equal(ours.users.z, theirs.users)
-    assert torch.equal(ours.items.z, theirs.items)
-    everyone = torch.arange(40)
-    torch.testing.assert_close(ours.scores(everyone), theirs.scores(everyone), rtol=1e-6, atol=1e-7)
-
-
-def test_cut_down_to_behaviour_magnet_learns_as_lightgcn_does():
-    magnet, lightgcn, data = both_models()
-    some = worlds.batch(all_pairs(data.interactions))
-    ours, theirs = magnet.eval().loss_terms(some).terms["bpr"], lightgcn.loss_terms(some).terms["bpr"]
-    assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
-    ours.backward()
-    theirs.backward()
-    torch.testing.assert_close(magnet.users.weight.grad, lightgcn.users.weight.grad, rtol=1e-4, atol=1e-8)
-    torch.testing.assert_close(magnet.items.weight.grad, lightgcn.items.weight.grad, rtol=1e-4, atol=1e-8)

@@ -96,7 +96,9 @@ def _require_addresses(source: DataSource, folder: Path) -> None:
 
 def _require_hand_files(source: DataSource, folder: Path, origin: Path) -> None:
     if not origin.is_dir():
-        raise DataError(f"--from {origin} is neither a folder nor an address that begins with http:// or https://")
+        raise DataError(
+            f"--from {origin} is neither a folder nor an address that begins with http:// or https://"
+        )
     lacking = [
         file
         for file in source.files
@@ -104,7 +106,9 @@ def _require_hand_files(source: DataSource, folder: Path, origin: Path) -> None:
     ]
     if lacking:
         names = ", ".join(sorted(path.name for path in origin.iterdir())[:8]) or "nothing"
-        raise DataError(f"{origin} has {names}; it lacks what {source.name} needs: {by_hand(source, lacking)}")
+        raise DataError(
+            f"{origin} has {names}; it lacks what {source.name} needs: {by_hand(source, lacking)}"
+        )
 
 
 class _Wanted:
@@ -121,7 +125,9 @@ class _Wanted:
 
     def fetched(self, origin: str | None, patience: Patience, watch: Watch) -> Fetched:
         """The file, brought from ``origin`` (see ``fetch_files``) unless it is here and right."""
-        by_person = origin is not None and not is_address(origin) and (Path(origin) / self.file.name).is_file()
+        by_person = (
+            origin is not None and not is_address(origin) and (Path(origin) / self.file.name).is_file()
+        )
         if self.place.is_file() and not by_person:
             sha256, fault = self._examined(self.place)
             if not fault:
@@ -199,7 +205,9 @@ class _Wanted:
             return None
         found = _RECORD.fullmatch(self.record.read_text(encoding="utf-8", errors="replace"))
         if found is None:
-            raise StorageError(f"{self.record} is not a line of sha256sum; delete it, and the next fetch records anew")
+            raise StorageError(
+                f"{self.record} is not a line of sha256sum; delete it, and the next fetch records anew"
+            )
         return found[1]
 
 

@@ -40,7 +40,8 @@ def _item_lines(path: Path, columns: Mapping[str, str], used: pl.Series | None) 
         if not id_field:
             found = list(record)
             given = card_roles(columns, found)
-            id_field = recognise(found, {"item": CARD_COLUMNS["item"]}, _only(given, "item"), ("item",), str(path))["item"]
+            asked = {"item": CARD_COLUMNS["item"]}
+            id_field = recognise(found, asked, _only(given, "item"), ("item",), str(path))["item"]
         name = str(record.get(id_field))
         reason = "twice" if name in seen else "unused" if wanted is not None and name not in wanted else ""
         if reason:
@@ -56,7 +57,10 @@ def _item_lines(path: Path, columns: Mapping[str, str], used: pl.Series | None) 
     # Where a shop has several pictures of an item, the first is its picture.
     pictures = [name for name in table.columns if plain(name) in CARD_COLUMNS["image"]]
     table = table.with_columns(pl.col(pictures).str.split(", ").list.first()) if pictures else table
-    for reason, said in (("unused", "that no interaction names"), ("twice", "of items that stood there before")):
+    for reason, said in (
+        ("unused", "that no interaction names"),
+        ("twice", "of items that stood there before"),
+    ):
         if dropped[reason]:
             _log.info("%s: %d records %s were left out", path, dropped[reason], said)
     return table

@@ -6,7 +6,6 @@ import json
 import warnings
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +68,16 @@ def read_lines(
 
 def _frame(batch: list[dict[str, str | None]]) -> pl.DataFrame:
     names = dict.fromkeys(name for row in batch for name in row)
-    return pl.DataFrame({name: pl.Series(name, [row.get(name) for row in batch], pl.String) for name in names})
+    return pl.DataFrame(
+        {name: pl.Series(name, [row.get(name) for row in batch], pl.String) for name in names}
+    )
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    openly = gzip.open if path.suffix == ".gz" else open
     try:
         # Old dumps have backslashes in their literals that newer Pythons warn of, one by one.
-        with TextIOWrapper(opened, encoding="utf-8") as text, warnings.catch_warnings():
+        with openly(path, "rt", encoding="utf-8") as text, warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
             number = 0
             while line := text.readline(_LONGEST):
@@ -98,7 +99,7 @@ def _record(line: str, path: Path, number: int) -> dict[str, Any]:
         record = None
     if not isinstance(record, dict):
         raise DataError(
-            f"{path}, line {number}: expected a record such as {{\"asin\": ...}}, found {line[:40].strip()!r}"
+            f'{path}, line {number}: expected a record such as {{"asin": ...}}, found {line[:40].strip()!r}'
         )
     return record
 

@@ -98,7 +98,9 @@ def _ratings(file: BufferedReader, release: _Release, where: str) -> pl.DataFram
     if release.has_header:
         header = file.readline().decode("utf-8", errors="replace").strip()
         if header.split(",") != ["userId", "movieId", "rating", "timestamp"]:
-            raise DataError(f"{where}: expected the header userId,movieId,rating,timestamp, found {header[:60]!r}")
+            raise DataError(
+                f"{where}: expected the header userId,movieId,rating,timestamp, found {header[:60]!r}"
+            )
     frames = []
     while block := file.read(_BLOCK):
         block += file.readline()

@@ -381,9 +381,9 @@ class Magnet(TrainableRecommender):
         return 3 * batch_mean(identities.pow(2).sum(1))
 
     def parameter_groups(self) -> Mapping[str, Sequence[nn.Parameter]]:
-        """identities: the ID tables; content: projections and gates (and trainable vectors); routing: router and learned
-        templates; head: expert maps and readout. Dense maps see every pair of every batch and move far faster than
-        a single identity, so a plan may want to slow them down."""
+        """identities: the ID tables; content: projections and gates (and trainable vectors); routing: router and
+        learned templates; head: expert maps and readout. Dense maps see every pair of every batch and move far faster
+        than a single identity, so a plan may want to slow them down."""
         groups: dict[str, list[nn.Parameter]] = {"identities": [], "content": [], "routing": [], "head": []}
         homes = {
             "users": "identities",

@@ -137,6 +137,20 @@ def _bars(figure: SubFigure, found: Sequence[Shares], colours: Mapping[str, str]
     right.set_title("Reliance")
 
 
+def reliance_bars(bars: Mapping[str, Mapping[str, float]]) -> Picture:
+    """What scores are made of, a bar for each of some runs by name."""
+    parts = list(dict.fromkeys(part for told in bars.values() for part in told))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        shares = {part: [told.get(part, 0) for told in bars.values()] for part in parts}
+        _stack(axes, list(bars), shares, part_colours(parts))
+        axes.set_ylim(0, 1)
+        axes.set_ylabel("reliance")
+
+    return paint(3.4, draw)
+
+
 def _stack(
     axes: Axes, places: Sequence[str], parts: Mapping[str, Sequence[float]], colours: Mapping[str, str]
 ) -> None:

@@ -10,7 +10,7 @@ from alnico.report.tables import Table
 
 def statistics_table(rows: Sequence[StudyRow]) -> StudyTable:
     """Users, items, interactions and content of each data set, and its split. Implements: Table 2."""
-    found = fields(rows)
+    found = fields([row.on_intact for row in rows])
     header = (
         "data set",
         "users",
