@@ -128,7 +128,7 @@ class Lists(NamedTuple):
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def _desk(items):
+def desk_for(items):
     return Desk(
         np.empty((items.n_experts + FOUR) * N_LANES, np.float32),
         np.empty(items.n_experts * N_LANES, np.float32),
@@ -233,7 +233,7 @@ def _drop_ties(n_experts, k, last, logits, weights):
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
 @no_type_check
-def _route(users, items, user, first, k, desk):
+def route(users, items, user, first, k, desk):
     # The weights of all experts for sixteen items from ``first`` on; 0 for those that a pair does not keep.
     tile, place = first // TILE, first % TILE
     start = tile * items.inner * TILE + place
@@ -243,7 +243,7 @@ def _route(users, items, user, first, k, desk):
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
 @no_type_check
-def _score(users, items, user, item, lane, desk):
+def score_pair(users, items, user, item, lane, desk):
     # The pair's exact score, from the weights of the sixteen items that it is one of.
     n_kept = 0
     for expert in range(items.n_experts):
@@ -274,9 +274,9 @@ def _score(users, items, user, item, lane, desk):
 def _score_tile(users, items, user, tile, k, desk, scores):
     begin = tile * TILE
     for first in range(begin, min(begin + TILE, items.n_items), N_LANES):
-        _route(users, items, user, first, k, desk)
+        route(users, items, user, first, k, desk)
         for lane in range(min(N_LANES, items.n_items - first)):
-            scores[first - begin + lane] = _score(users, items, user, first + lane, lane, desk)
+            scores[first - begin + lane] = score_pair(users, items, user, first + lane, lane, desk)
 
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
@@ -389,7 +389,7 @@ def _possible(users, items, user, bound, start, desk):
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def _insert(score, item, user, lists):
+def insert(score, item, user, lists):
     # Items come in ascending order: an equal score never displaces an earlier item.
     items, values = lists.items[user], lists.values[user]
     n_places, found = len(values), lists.found[user]
@@ -431,8 +431,8 @@ def _settle(users, items, user, k, row, waiting, lists, desk):
             continue
         item = waiting.items[row, place]
         lane = item % N_LANES
-        _route(users, items, user, item - lane, k, desk)
-        _insert(_score(users, items, user, item, lane, desk), item, user, lists)
+        route(users, items, user, item - lane, k, desk)
+        insert(score_pair(users, items, user, item, lane, desk), item, user, lists)
     waiting.counts[row] = 0
 
 
@@ -483,7 +483,7 @@ def _thin_out(row, n_places, margin, waiting):
 @numba.njit(cache=True, nogil=True)
 @no_type_check
 def _rank_block(users, items, first_user, n_users, k, seen_offsets, seen_items, lists):
-    desk = _desk(items)
+    desk = desk_for(items)
     n_places = lists.values.shape[1]
     waiting, steps = _waiting(n_places), items.width // 2
     cursors = seen_offsets[first_user : first_user + n_users].copy()
@@ -497,7 +497,7 @@ def _rank_block(users, items, first_user, n_users, k, seen_offsets, seen_items, 
         for row in range(n_users):
             user = first_user + row
             for first in range(tile * TILE, min((tile + 1) * TILE, items.n_items), N_LANES):
-                _route(users, items, user, first, k, desk)
+                route(users, items, user, first, k, desk)
                 start = row * items.n_experts * TILE + first % TILE
                 left = _possible(users, items, user, waiting.bounds[row], start, desk)
                 left &= (1 << min(N_LANES, items.n_items - first)) - 1
@@ -525,7 +525,7 @@ def _rank_block(users, items, first_user, n_users, k, seen_offsets, seen_items, 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
 def _score_block(users, items, first_user, n_users, k, scores):
-    desk = _desk(items)
+    desk = desk_for(items)
     for tile in range((items.n_items + TILE - 1) // TILE):
         for user in range(first_user, first_user + n_users):
             _score_tile(users, items, user, tile, k, desk, scores[user, tile * TILE :])
