@@ -100,7 +100,8 @@ def _larger(halves, own, vectors, start, signs, steps):
     return plus(as_floats(first), as_floats(second))
 
 
-@numba.njit(cache=True, nogil=True, forceinline=True)
+# By numpy's rules, because the places that fill up the last group weigh nothing.
+@numba.njit(cache=True, nogil=True, forceinline=True, error_model="numpy")
 @no_type_check
 def _bound_group(user, group, n_experts, halves, copies, desk, first, bounds):
     zero = same(np.float32(0))
