@@ -168,3 +168,13 @@ def test_vectors_may_be_given_and_the_old_bundle_kept(
     np.save(tmp_path / "image.npy", vectors[:2])
     answer = command_line("add-items", bundle, folder, "--features", f"image={tmp_path / 'image.npy'}")
     assert "has 2 rows but the item table has 3; rows must match, or carry ids" in answer.err
+
+
+def test_export_measures_two_stages_where_they_will_be_used(
+    finished: Finished, command_line: CommandLine, tmp_path: Path
+) -> None:
+    asked = ("export", finished.magnet.folder, "--two-stages-above", 20)
+    answer = command_line(*asked, "--to", tmp_path / "one")
+    assert "lists in two stages: recall@20 against exact 1.0000 (40 users)" in answer.out
+    told = json.loads(command_line(*asked, "--to", tmp_path / "two", "--json").out)
+    assert told["stages"] == {"above": 20, "recall": 1.0, "k": 20, "users": 40}

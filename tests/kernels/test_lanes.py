@@ -111,3 +111,15 @@ def test_exponentials_of_very_low_numbers_stay_above_zero():
     exponentials(numbers, out)
     assert (out == out[-1]).all()
     assert out[-1] > 0
+
+
+@numba.njit
+def widened_bytes(numbers, start, out):
+    sixteen.store(out, 0, sixteen.load_bytes(numbers, start))
+
+
+def test_bytes_are_read_as_halves():
+    numbers = np.random.default_rng(0).integers(-128, 128, 50).astype(np.int8)
+    out = np.empty(16, np.int32)
+    widened_bytes(numbers, 11, out)
+    np.testing.assert_array_equal(out.view(np.int16), numbers[11:43])

@@ -10,7 +10,6 @@ import torch
 from alnico.errors import ConfigError
 from alnico.kernels.place import plain_torch
 from alnico.kernels.routed_ranking import (
-    HiddenLayer,
     Readout,
     RoutedItems,
     routed_scores,
@@ -20,42 +19,10 @@ from alnico.kernels.routed_ranking import (
 )
 from alnico.kernels.routed_tables import TILE, USERS_AT_ONCE
 from alnico.kernels.top_items import top_items, top_items_reference
+from routed_questions import KINDS, assert_equal_lists, nothing_seen, question, seen_arrays
 
 # All numbers kept of one, few and many experts; five and more are sorted in several rounds.
 CASES = [(1, 1), (2, 1), (2, 2), (9, 1), (9, 3), (9, 4), (9, 5), (9, 9), (18, 6), (18, 17), (45, 4), (45, 6)]
-KINDS = pytest.mark.parametrize(
-    ("head", "router"),
-    [
-        ("products", "linear"),
-        ("concatenation", "linear"),
-        ("products", "hidden"),
-        ("concatenation", "hidden"),
-    ],
-)
-
-
-def draw(rng, *shape):
-    """Random float32."""
-    return torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
-
-
-def question(
-    n_experts, kept, head="products", router="linear", n_users=5, n_items=7, width=4, tied=False, seed=0
-):
-    """Users, their routing and items; tied logits are small whole numbers, so that sums tie exactly."""
-    rng = np.random.default_rng(seed)
-    inner = 3 if router == "hidden" else n_experts
-
-    def routing(n):
-        whole = torch.from_numpy(rng.integers(0, 2, (n, inner)).astype(np.float32))
-        return whole if tied else draw(rng, n, inner)
-
-    users, vectors = draw(rng, n_experts, n_users, width), draw(rng, n_experts, n_items, width)
-    readout = Readout(draw(rng, width), 0.25) if head == "concatenation" else None
-    weights = draw(rng, n_experts, inner)
-    hidden = HiddenLayer(weights.round() if tied else weights, torch.zeros(n_experts))
-    items = RoutedItems(vectors, routing(n_items), kept, readout, hidden if router == "hidden" else None)
-    return users, routing(n_users), items
 
 
 def reference(users, routing, items):
@@ -84,24 +51,6 @@ def in_a_plain_loop(users, routing, items):
                     score = float(summed @ items.readout.weights.double()) + items.readout.constant
                 out[user, item] += w / sum(weight) * score
     return out
-
-
-def seen_arrays(rng, n_users, n_items, share):
-    """Offsets and items of random seen lists; the first user has seen everything."""
-    lists = [np.flatnonzero(rng.random(n_items) < share) for _ in range(n_users)]
-    lists[0] = np.arange(n_items)
-    return np.cumsum([0, *map(len, lists)]), np.concatenate(lists)
-
-
-def nothing_seen(n_users):
-    """Offsets and items of users who have seen nothing."""
-    return np.zeros(n_users + 1, np.int64), np.zeros(0, np.int64)
-
-
-def assert_equal_lists(one, other):
-    """The same items, and scores to the bit."""
-    np.testing.assert_array_equal(one[0], other[0])
-    np.testing.assert_array_equal(one[1], other[1])
 
 
 # -- scores ----------------------------------------------------------------------------------------

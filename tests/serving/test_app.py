@@ -16,6 +16,7 @@ import pytest
 from alnico.data.ids import IdMap
 from alnico.serving.app import make_app
 from alnico.serving.bundle import Bundle
+from alnico.serving.manifest import Stages
 from alnico.serving.settings import ServiceSettings
 from alnico.serving.shelf import BusyError, Shelf
 from exported_bundles import Exported
@@ -362,3 +363,12 @@ def test_questions_are_answered_while_new_items_are_read(magnet: Bundle) -> None
         return answered, before.n_items
 
     assert talk(magnet, do) == (7, magnet.n_items)
+
+
+def test_health_says_how_lists_are_made(magnet: Bundle) -> None:
+    told = get(magnet, "/health").json()
+    assert (told["two_stages"], told["stages_recall"]) == (False, None)
+    stages = Stages(above=10, recall=1.0, users=40)
+    large = replace(magnet, facts=magnet.facts.model_copy(update={"stages": stages}))
+    told = get(large, "/health").json()
+    assert (told["two_stages"], told["stages_recall"]) == (True, 1.0)

@@ -3,18 +3,24 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from alnico.data.dataset import ItemCards
 from alnico.errors import ConfigError, UnknownIdError, UnsupportedError
 from alnico.experiment.answer import explain_pair, named, recommend
+from alnico.kernels import routed_stages
+from alnico.models.magnet.scorer import MagnetScorer
+from alnico.ranking import Ranking, Seen
 from alnico.serving.answers import Filters, category_names, price_of
 from alnico.serving.bundle import BEHAVIOUR, Bundle
-from alnico.serving.export import bundle_of
+from alnico.serving.export import bundle_of, compared
 from alnico.serving.folder import load_bundle, save_bundle
+from alnico.serving.manifest import Stages
 from exported_bundles import NAMES, Exported
 from finished_runs import Finished
 
@@ -281,3 +287,80 @@ def test_pictures_are_never_larger_than_a_page_shows(exported: Everything, tmp_p
     )
     with Image.open(tmp_path / "small.jpg") as picture:
         assert max(picture.size) <= 192
+
+
+# -- two stages --------------------------------------------------------------------------------------------
+
+
+def staged(bundle: Bundle, **stages: Any) -> Bundle:
+    """The same bundle, whose catalogue counts as large."""
+    facts = bundle.facts.model_copy(update={"stages": Stages(above=0, **stages)})
+    return replace(bundle, facts=facts)
+
+
+@pytest.fixture
+def always_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists in two stages begin with candidates however few items there are."""
+    monkeypatch.setattr(routed_stages, "FEW", 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("always_candidates")
+def test_in_two_stages_lists_are_the_same_to_the_bit(exported: Everything, name: str) -> None:
+    exact = exported[name].bundle
+    large = staged(exact)
+    assert not exact.in_two_stages
+    assert large.in_two_stages == (name in ("magnet", "neighbourhood"))
+    category = exact.cards.columns["category"][0]
+    filters = (
+        Filters(),
+        Filters(categories=(category,)),
+        Filters(most_price=30.0),
+        Filters(deny=tuple(exact.items.names.tolist()[:20])),
+        Filters(allow=tuple(exact.items.names.tolist()[5:9])),
+        Filters(allow=()),
+    )
+    for user in exact.users.names.tolist()[:6]:
+        for chosen in filters:
+            for keep_seen in (False, True):
+                asked = (user, 5, chosen)
+                expected = exact.recommend(*asked, keep_seen=keep_seen)
+                assert large.recommend(*asked, keep_seen=keep_seen) == expected
+    history = exact.items.names.tolist()[:3]
+    assert large.recommend_for(history, 5) == exact.recommend_for(history, 5)
+
+
+@pytest.mark.usefixtures("always_candidates")
+def test_recall_of_two_stages_is_measured_on_users_drawn_once(exported: Everything) -> None:
+    large = staged(exported["magnet"].bundle)
+    assert compared(large).facts.stages == Stages(above=0, recall=1.0, k=20, users=40)
+    assert compared(large, 7).facts.stages.users == 7
+
+
+class LosingTheFirst(MagnetScorer):
+    """Two stages that miss the best item of every list."""
+
+    def top_of_few(self, users: NDArray[np.int64], seen: Seen, k: int) -> Ranking:
+        found = self.top(users, seen, k + 1)
+        return Ranking(users, found.items[:, 1:], found.scores[:, 1:])
+
+
+def test_two_stages_that_miss_items_are_not_used(exported: Everything) -> None:
+    sound = exported["magnet"].bundle
+    losing = replace(sound, scorer=LosingTheFirst.from_state(sound.scorer.state()))
+    measured = compared(staged(losing, k=10))
+    # One of ten is missed in every list.
+    assert measured.facts.stages.recall == pytest.approx(0.9)
+    assert not measured.in_two_stages
+    user = sound.users.names.tolist()[0]
+    assert measured.recommend(user, 5) == sound.recommend(user, 5)
+    assert staged(sound, recall=0.99).in_two_stages
+
+
+def test_the_card_and_the_stored_facts_tell_of_two_stages(finished: Finished, tmp_path: Path) -> None:
+    bundle = bundle_of(finished.magnet, stages=Stages(above=47))
+    save_bundle(bundle, tmp_path / "bundle")
+    assert load_bundle(tmp_path / "bundle").facts.stages == Stages(above=47, recall=1.0, k=20, users=40)
+    told = "lists in two stages (above 47 items): recall@20 against exact lists 1.0000, measured on 40 users"
+    assert told in (tmp_path / "bundle" / "card.md").read_text()
+    assert bundle_of(finished.magnet, stages=Stages(above=48)).facts.stages.recall is None

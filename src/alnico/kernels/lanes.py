@@ -88,6 +88,20 @@ def load(typing, array, index):
 
 @intrinsic
 @no_type_check
+def load_bytes(typing, array, index):
+    """The thirty-two numbers of an int8 ``array`` from ``index`` on as int16, two in each int32."""
+
+    def generate(context, builder, signature, arguments):
+        address = _address(context, builder, signature.args[0], *arguments)
+        kind = ir.VectorType(ir.IntType(8), 2 * N_LANES)
+        numbers = builder.load(builder.bitcast(address, kind.as_pointer()), align=1)
+        return builder.bitcast(builder.sext(numbers, ir.VectorType(ir.IntType(16), 2 * N_LANES)), _INTS)
+
+    return INTS(array, types.intp), generate
+
+
+@intrinsic
+@no_type_check
 def store(typing, array, index, lanes):
     """Write ``lanes`` to ``array`` from ``index`` on."""
 

@@ -79,13 +79,18 @@ class RoutedItems:
         return functional.linear(functional.relu(summed), self.hidden.weights, self.hidden.offset)
 
     @cached_property
-    def _packed(self) -> "_Packed":
+    def packed(self) -> "Packed":
+        """These items as the kernel reads them."""
         return _pack(self)
 
 
-class _Packed(NamedTuple):
-    # The kernel's view, and per expert what the error of a rough score is made of: the width of a rough step, the
-    # largest sum of absolute values and the largest length among the items' vectors (weighed by the readout).
+class Packed(NamedTuple):
+    """The kernel's view, and per expert what the error of a rough score is made of.
+
+    That is the width of a rough step, the largest sum of absolute values and the largest length among the items'
+    vectors (weighed by the readout).
+    """
+
     catalogue: Catalogue
     step: Tensor
     largest_sum: Tensor
@@ -100,7 +105,7 @@ def routed_scores(
         return _scores_in_blocks(users, routing, items)
     out = torch.empty((users.shape[1], items.n_items))
     follow_torch()
-    routed_tiles.score(_audience(users, routing, items), items._packed.catalogue, items.kept, out.numpy())
+    routed_tiles.score(audience(users, routing, items), items.packed.catalogue, items.kept, out.numpy())
     return out
 
 
@@ -130,8 +135,8 @@ def routed_top(
     )
     follow_torch()
     routed_tiles.rank(
-        _audience(users, routing, items),
-        items._packed.catalogue,
+        audience(users, routing, items),
+        items.packed.catalogue,
         items.kept,
         np.ascontiguousarray(seen_offsets),
         np.ascontiguousarray(seen_items),
@@ -218,9 +223,9 @@ def _numbers_per_pair(items: RoutedItems) -> int:
 # -- what the kernel reads --------------------------------------------------------------------------------
 
 
-def _pack(items: RoutedItems) -> _Packed:
+def _pack(items: RoutedItems) -> Packed:
     n_experts, n_items, _ = items.vectors.shape
-    vectors = _widened(items.vectors)
+    vectors = widened(items.vectors)
     width, n_tiles = vectors.shape[2], -(-n_items // TILE)
     none, weighed = np.zeros(0, np.float32), vectors
     readout, signs, own = none, np.zeros(0, np.int32), np.zeros(0, np.int32)
@@ -228,36 +233,32 @@ def _pack(items: RoutedItems) -> _Packed:
         step = _step(vectors.abs().amax((1, 2)), width)
         rough = (vectors / step[:, None, None]).round()
     else:
-        weights = _widened(items.readout.weights)
+        weights = widened(items.readout.weights)
         weighed = vectors * weights.abs()
         largest = weighed.abs().amax((1, 2))
         # Where items are all zero, any small step will do.
         step = torch.where(largest > 0, largest / LARGEST, 1e-20)
         rough = -(weighed / step[:, None, None]).round()
         shares = ((weighed @ weights.sign()).double() / step.double()[:, None]).round().to(torch.int32)
-        readout, own = _flat(weights), _flat(_in_tiles(shares.T, n_tiles))
-        signs = _flat(weights.sign().to(torch.int16)).view(np.int32)
+        readout, own = flat(weights), flat(in_tiles(shares.T, n_tiles))
+        signs = flat(weights.sign().to(torch.int16)).view(np.int32)
     pairs = rough.to(torch.int16).transpose(0, 1).contiguous().view(torch.int32)
     inner = items.routing.shape[1]
     mixing, offset = none, none
     if items.hidden is not None:
         n_missing = -n_experts % FOUR
-        mixing = _flat(functional.pad(items.hidden.weights.T, (0, n_missing)))
-        offset = _flat(functional.pad(items.hidden.offset, (0, n_missing)))
-    factors = none
-    if items.hidden is None:
-        of_items = _factors(items.routing)
-        if (of_items >= 0).all():
-            factors = _flat(_in_tiles(of_items, n_tiles))
+        mixing = flat(functional.pad(items.hidden.weights.T, (0, n_missing)))
+        offset = flat(functional.pad(items.hidden.offset, (0, n_missing)))
+    routing, factors = router_tables(items)
     catalogue = Catalogue(
         n_items,
         n_experts,
         width,
         inner,
         np.float32(0 if items.readout is None else items.readout.constant),
-        _flat(vectors.transpose(0, 1)),
-        _flat(_in_tiles(pairs, n_tiles)),
-        _flat(_in_tiles(items.routing, n_tiles)),
+        flat(vectors.transpose(0, 1)),
+        flat(in_tiles(pairs, n_tiles)),
+        routing,
         factors,
         readout,
         signs,
@@ -265,40 +266,53 @@ def _pack(items: RoutedItems) -> _Packed:
         mixing,
         offset,
     )
-    return _Packed(catalogue, step, weighed.abs().sum(2).amax(1), weighed.norm(dim=2).amax(1))
+    return Packed(catalogue, step, weighed.abs().sum(2).amax(1), weighed.norm(dim=2).amax(1))
 
 
-def _in_tiles(table: Tensor, n_tiles: int) -> Tensor:
-    # [items, ...] as [tiles, ..., TILE]; zeros fill the last tile.
-    whole = table.new_zeros((n_tiles * TILE, *table.shape[1:]))
+def router_tables(items: RoutedItems) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the kernel's router reads of the items: ``routing`` and ``factors`` of a ``Catalogue``."""
+    n_tiles, factors = -(-items.n_items // TILE), np.zeros(0, np.float32)
+    if items.hidden is None:
+        of_items = _factors(items.routing)
+        if (of_items >= 0).all():
+            factors = flat(in_tiles(of_items, n_tiles))
+    return flat(in_tiles(items.routing, n_tiles)), factors
+
+
+def in_tiles(table: Tensor, n_tiles: int, size: int = TILE) -> Tensor:
+    """A table [items, ...] as [tiles, ..., size]; zeros fill the last tile."""
+    whole = table.new_zeros((n_tiles * size, *table.shape[1:]))
     whole[: len(table)] = table
-    return whole.reshape(n_tiles, TILE, *table.shape[1:]).movedim(1, -1)
+    return whole.reshape(n_tiles, size, *table.shape[1:]).movedim(1, -1)
 
 
-def _audience(users: Tensor, routing: Tensor, items: RoutedItems) -> Audience:
-    packed = items._packed
-    vectors = _widened(users.transpose(0, 1))
+def audience(
+    users: Float[Tensor, "experts batch width"], routing: Float[Tensor, "batch inner"], items: RoutedItems
+) -> Audience:
+    """These users as the kernel reads them."""
+    packed = items.packed
+    vectors = widened(users.transpose(0, 1))
     n_users, n_experts, width = vectors.shape
     if items.readout is None:
         halves, scale, error = _rough_factors(vectors, packed)
         shift = torch.zeros_like(scale)
     else:
-        halves, scale, shift, error = _rough_addends(vectors, packed, items.readout)
+        halves, scale, shift, error = rough_addends(vectors, packed.step, packed.largest_sum, items.readout)
     rough = torch.zeros((n_users + -n_users % FOUR, n_experts, width), dtype=torch.int16)
     rough[:n_users] = halves
     return Audience(
         n_users,
-        _flat(vectors),
-        _flat(rough).view(np.int32),
-        _flat(routing),
-        _flat(_factors(routing)) if items.hidden is None else np.zeros(0, np.float32),
-        _flat(scale),
-        _flat(shift),
-        _flat(error.amax(1)),
+        flat(vectors),
+        flat(rough).view(np.int32),
+        flat(routing),
+        flat(_factors(routing)) if items.hidden is None else np.zeros(0, np.float32),
+        flat(scale),
+        flat(shift),
+        flat(error.amax(1)),
     )
 
 
-def _rough_factors(vectors: Tensor, packed: _Packed) -> tuple[Tensor, Tensor, Tensor]:
+def _rough_factors(vectors: Tensor, packed: Packed) -> tuple[Tensor, Tensor, Tensor]:
     """Whole numbers in place of users' vectors, what their products with the items' are to be multiplied by, and how
     far each expert's score can then be off."""
     sizes, width = vectors.abs(), vectors.shape[2]
@@ -310,23 +324,31 @@ def _rough_factors(vectors: Tensor, packed: _Packed) -> tuple[Tensor, Tensor, Te
     return (vectors / step[:, :, None]).round(), step * packed.step, error
 
 
-def _rough_addends(
-    vectors: Tensor, packed: _Packed, readout: Readout
+def rough_addends(
+    vectors: Float[Tensor, "rows experts width"],
+    steps: Float[Tensor, " experts"],
+    largest_sum: Float[Tensor, " experts"],
+    readout: Readout,
+    largest: int = LARGEST,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The same for the concatenation head; third, what is to be added to a sum multiplied so."""
+    """Whole numbers of at most ``largest`` in place of users' vectors where the head concatenates.
+
+    Second, what sums of the larger of these and the items' are to be multiplied by; third, what is then to be added
+    besides the items' own shares; fourth, how far each expert's score can then be off.
+    """
     _, n_experts, width = vectors.shape
-    weights = _widened(readout.weights)
-    weighed, step = vectors * weights.abs(), packed.step[:, None]
-    limit = LARGEST * step
+    weights = widened(readout.weights, width)
+    weighed, step = vectors * weights.abs(), steps[:, None]
+    limit = largest * step
     beyond = (weighed - limit).clamp(min=0) @ weights.sign()
     # A larger of two numbers is off by no more than the worse of the two, half a step, and so is the item's own share.
-    error = packed.step / 2 * (width + 1)
+    error = steps / 2 * (width + 1)
     # Several times what arithmetic in 32 bits can add: a sum takes a sixteenth of the width, four halvings, and
     # then the experts.
-    sizes = weighed.abs().sum(2) + packed.largest_sum + abs(readout.constant)
+    sizes = weighed.abs().sum(2) + largest_sum + abs(readout.constant)
     error = error + 4e-7 * (width / N_LANES + n_experts + 16) * sizes
-    halves = (weighed.clamp(-limit, limit) / step).round().clamp(-LARGEST, LARGEST)
-    return halves, packed.step.expand(len(vectors), -1), beyond + readout.constant, error
+    halves = (weighed.clamp(-limit, limit) / step).round().clamp(-largest, largest)
+    return halves, steps.expand(len(vectors), -1), beyond + readout.constant, error
 
 
 def _factors(routing: Float[Tensor, "rows experts"]) -> Float[Tensor, "rows experts"]:
@@ -341,11 +363,11 @@ def _step(largest: Tensor, width: int) -> Tensor:
     return torch.where(largest > 0, largest / finest, 1.0)
 
 
-def _widened(vectors: Tensor) -> Tensor:
-    # Zeros add nothing to products, nor to a readout.
-    return functional.pad(vectors, (0, -vectors.shape[-1] % N_LANES))
+def widened(vectors: Float[Tensor, "*rows width"], multiple: int = N_LANES) -> Float[Tensor, "*rows wider"]:
+    """The same with zeros at the end of rows; they add nothing to products, nor to a readout."""
+    return functional.pad(vectors, (0, -vectors.shape[-1] % multiple))
 
 
-def _flat(tensor: Tensor) -> NDArray[Any]:
-    # A copy of numpy's own: large ones get large pages, and far jumps inside them stay cheap.
+def flat(tensor: Tensor) -> NDArray[Any]:
+    """The numbers in a row, copied to numpy's own memory: large ones get large pages, and far jumps stay cheap."""
     return np.array(tensor.detach().contiguous().numpy()).reshape(-1)

@@ -37,7 +37,7 @@ def _score_tile(users, items, user, tile, k, desk, scores):
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def _insert(score, item, user, lists):
+def insert(score, item, user, lists):
     # Items come in ascending order: an equal score never displaces an earlier item.
     items, values = lists.items[user], lists.values[user]
     n_places, found = len(values), lists.found[user]
@@ -80,7 +80,7 @@ def _settle(users, items, user, k, row, waiting, lists, desk):
         item = waiting.items[row, place]
         lane = item % N_LANES
         route(users, items, user, item - lane, k, desk)
-        _insert(score_pair(users, items, user, item, lane, desk), item, user, lists)
+        insert(score_pair(users, items, user, item, lane, desk), item, user, lists)
     waiting.counts[row] = 0
 
 

@@ -393,6 +393,8 @@ def _add_upkeep(app: FastAPI) -> None:
             users=len(bundle.users),
             items=bundle.n_items,
             waiting=desk.shelf.waiting,
+            two_stages=bundle.in_two_stages,
+            stages_recall=bundle.facts.stages.recall,
         )
 
     @app.get("/metrics", response_class=Response)

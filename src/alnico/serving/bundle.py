@@ -56,6 +56,8 @@ STANDINGS: tuple[Basis, ...] = ("trained", "content", "like", "nothing", "untake
 TRAINED, BY_CONTENT, LIKE_OTHERS, BY_NOTHING, UNTAKEN = range(len(STANDINGS))
 
 
+DEMANDED_RECALL = 0.99
+"""Least share of the exact lists that two stages have to find, or every list is made in one."""
 REMEMBERED = 8
 """Models with some emphasis that a bundle keeps for the next question."""
 
@@ -253,9 +255,8 @@ class Bundle:
     def warm_up(self) -> None:
         """Compile and pack what the first answers need."""
         if self.n_items and len(self.users):
-            self.scorer.top(np.zeros(1, np.int64), Seen.nothing(self.scorer.n_users), 1)
-            folded = self.scorer.fold_in([np.zeros(1, np.int64)])
-            folded.top(np.zeros(1, np.int64), Seen.nothing(1), 1)
+            self._top(self.scorer, 0, np.zeros(0, np.int64), 1)
+            self._top(self.scorer.fold_in([np.zeros(1, np.int64)]), 0, np.zeros(0, np.int64), 1)
 
     # -- arithmetic ------------------------------------------------------------------------------------
 
@@ -285,10 +286,20 @@ class Bundle:
         basis: Basis,
         notes: Sequence[str],
     ) -> Answer:
-        left_out = self._left_out(seen, filters)
-        own = Seen.by_one(scorer.n_users, user, left_out)
-        ranking = scorer.top(np.array([user]), own, self._length(k))
+        ranking = self._top(scorer, user, self._left_out(seen, filters), self._length(k))
         return Answer(self._listed(ranking), basis, tuple(notes))
+
+    @property
+    def in_two_stages(self) -> bool:
+        """Whether lists begin with candidates: the catalogue is large, the model can, and nothing was missed."""
+        stages = self.facts.stages
+        is_sound = stages.recall is None or stages.recall >= DEMANDED_RECALL
+        return self.scorer.ranks_in_stages and self.n_items > stages.above and is_sound
+
+    def _top(self, scorer: Scorer, user: int, left_out: NDArray[np.int64], k: int) -> Ranking:
+        own = Seen.by_one(scorer.n_users, user, left_out)
+        top = scorer.top_of_few if self.in_two_stages else scorer.top
+        return top(np.array([user]), own, k)
 
     def _length(self, k: int) -> int:
         if k < 1:

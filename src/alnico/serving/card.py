@@ -81,6 +81,12 @@ def _contents(bundle: Bundle) -> Iterable[str]:
         yield f"* vectors `{name}`: {own.width} numbers, {int(own.present.sum())} items; {maker}"
     for name, lists in bundle.neighbours.items():
         yield f"* neighbours by {name}: up to {lists.k} per item"
+    stages = bundle.facts.stages
+    if stages.recall is not None:
+        yield (
+            f"* lists in two stages (above {stages.above} items): recall@{stages.k} against exact lists "
+            f"{stages.recall:.4f}, measured on {stages.users} users"
+        )
 
 
 def _settings(settings: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """From a finished run to a bundle."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +14,38 @@ from alnico.experiment.answer import content_lists, neighbour_lists
 from alnico.experiment.folder import Run
 from alnico.graphs.content import of_length_one
 from alnico.models.item_knn import ItemKnnConfig, co_taken
+from alnico.randomness import rng
+from alnico.ranking import Seen
 from alnico.report.pictures import small_jpeg
 from alnico.serving.bundle import BEHAVIOUR, TRAINED, Bundle
 from alnico.serving.encoding import encoders_of
-from alnico.serving.manifest import Facts
+from alnico.serving.manifest import Facts, Stages
 
 NEIGHBOURS = 50
 """Length of the neighbour lists that a bundle keeps, at least."""
 UNTAKEN = "unseen items"
+COMPARED = 200
+"""Users whose lists are made both ways, where lists will be made in two stages."""
 
 Progress = Callable[[int, int], None]
 """Told (pictures done, pictures in all)."""
 
 
 def bundle_of(
-    run: Run, *, histories: bool = True, pictures: bool = True, progress: Progress | None = None
+    run: Run,
+    *,
+    histories: bool = True,
+    pictures: bool = True,
+    stages: Stages | None = None,
+    progress: Progress | None = None,
 ) -> Bundle:
     """Everything that a finished run's model needs to answer by itself.
 
     Without ``histories`` nobody can read from the bundle who had what; then lists may hold what a user has, and a model
-    that knows users by nothing else knows them no longer. Raises StorageError while the run is not finished, or if its
-    data have changed, UnsupportedError for a run on content that was dealt out.
+    that knows users by nothing else knows them no longer. Where the catalogue is so large that lists are made in two
+    stages (``stages.above``), these are compared with exact lists, and the facts say what was found. Raises
+    StorageError while the run is not finished, or if its data have changed, UnsupportedError for a run on content that
+    was dealt out.
     """
     run.require_finished()
     if run.spec.content.dealt:
@@ -45,8 +57,8 @@ def bundle_of(
     lists = content_lists(run, NEIGHBOURS)
     notes, encoders = encoders_of(dataset)
     shrinkage = float(ItemKnnConfig().shrinkage)
-    return Bundle(
-        facts=_facts(run).model_copy(update={"encoders": notes}),
+    bundle = Bundle(
+        facts=_facts(run).model_copy(update={"encoders": notes, "stages": stages or Stages()}),
         scorer=scorer if histories else _without_histories(scorer),
         users=dataset.users,
         items=dataset.items,
@@ -61,6 +73,23 @@ def bundle_of(
         else (None,) * dataset.n_items,
         encoders=encoders,
     )
+    return compared(bundle) if bundle.in_two_stages else bundle
+
+
+def compared(bundle: Bundle, n_users: int = COMPARED) -> Bundle:
+    """The bundle with the recall of its two stages against exact lists: of ``n_users`` drawn once and for all."""
+    stages, scorer = bundle.facts.stages, bundle.scorer
+    users = np.sort(rng(0, "two stages").permutation(len(bundle.users))[:n_users])
+    train = bundle.histories
+    seen = Seen.nothing(scorer.n_users) if train is None else Seen(train.offsets, train.items_by_id)
+    k = min(stages.k, bundle.n_items)
+    exact, found = scorer.top(users, seen, k).items, scorer.top_of_few(users, seen, k).items
+    hits = sum(
+        len(np.intersect1d(own[own >= 0], other[other >= 0])) for own, other in zip(exact, found, strict=True)
+    )
+    measured = {"recall": hits / max(1, int((exact >= 0).sum())), "users": len(users)}
+    facts = bundle.facts.model_copy(update={"stages": stages.model_copy(update=measured)})
+    return replace(bundle, facts=facts)
 
 
 def _facts(run: Run) -> Facts:

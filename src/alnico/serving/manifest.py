@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, NonNegativeInt, PositiveInt, ValidationError
 
 from alnico.data.features import EncoderNote
 from alnico.data.store import FileRecord, check_file
@@ -27,6 +27,19 @@ MIGRATIONS: Mapping[int, Callable[[Record], Record]] = {}
 """By version: what makes a manifest of this version one of the next."""
 
 _AGAIN = "export the run again"
+
+
+class Stages(BaseModel, frozen=True, extra="forbid"):
+    """How lists are made over a large catalogue, and what was measured of that at export."""
+
+    above: NonNegativeInt = 50_000
+    """With more items than this, candidates come first where the model has a way to find them."""
+    recall: float | None = None
+    """The share of the exact lists' items that the two stages found; None where nothing was measured."""
+    k: PositiveInt = 20
+    """The lists' length in that measurement."""
+    users: NonNegativeInt = 0
+    """How many users' lists it compared."""
 
 
 class Facts(BaseModel, frozen=True, extra="forbid"):
@@ -52,6 +65,7 @@ class Facts(BaseModel, frozen=True, extra="forbid"):
     induced: int = 0
     encoders: dict[str, EncoderNote] = {}
     course: dict[str, list[float]] = {}
+    stages: Stages = Stages()
 
 
 class Manifest(BaseModel, frozen=True, extra="forbid"):

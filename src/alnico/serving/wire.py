@@ -149,6 +149,10 @@ class Health(BaseModel):
     users: int
     items: int
     waiting: int
+    two_stages: bool
+    """Whether lists begin with candidates."""
+    stages_recall: float | None
+    """What share of exact lists these were found to hold when the bundle was made; null where that was not measured."""
 
 
 class About(BaseModel):

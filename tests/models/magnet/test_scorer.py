@@ -12,10 +12,11 @@ import worlds
 from alnico.contracts import Likeness
 from alnico.errors import DataError
 from alnico.graphs.content import nearest_neighbours
+from alnico.kernels import routed_stages
 from alnico.models.magnet.config import MagnetConfig
 from alnico.models.magnet.model import Magnet
 from alnico.models.magnet.scorer import MagnetScorer
-from alnico.ranking import ranking_from_scores
+from alnico.ranking import Seen, ranking_from_scores
 from alnico.training.checkpoint import load_scorer_state, save_scorer
 
 SMALL = {"width": 5, "neighbours": 3, "induced": 4}
@@ -314,3 +315,34 @@ def test_new_items_of_another_width_are_refused():
     wrong = worlds.features(1, image=worlds.modality(np.ones((1, 4))), text=worlds.modality(np.ones((1, 9))))
     with pytest.raises(DataError, match="'text' vectors have width 9; the model was trained on 3"):
         scorer.with_items(wrong)
+
+
+# -- lists for a few ---------------------------------------------------------------------------------------
+
+
+@EVERY
+def test_lists_for_a_few_are_those_for_everybody_to_the_bit(settings, monkeypatch):
+    # However few items there are, candidates come first.
+    monkeypatch.setattr(routed_stages, "FEW", 0)
+    made = worlds.scattered(seed=5, n_items=90, absent_share=0.25)
+    scorer, _, _ = finished(settings, made)
+    folded = scorer.fold_in([np.array([3, 60]), np.zeros(0, np.int64)])
+    for one, seen in ((scorer, made.seen), (folded, Seen.by_one(2, 0, np.array([3, 60])))):
+        everybody = np.arange(one.n_users)
+        for k in (1, 8):
+            exact, found = one.top(everybody, seen, k), one.top_of_few(everybody, seen, k)
+            np.testing.assert_array_equal(found.items, exact.items)
+            np.testing.assert_array_equal(found.scores, exact.scores)
+
+
+def test_lists_for_a_few_know_new_items_and_turned_parts(monkeypatch):
+    monkeypatch.setattr(routed_stages, "FEW", 0)
+    made = worlds.scattered(seed=5, n_items=90, absent_share=0.25)
+    scorer, _, data = finished(plain.WHOLE, made)
+    nobody = Seen.nothing(scorer.n_users)
+    before = scorer.top_of_few(np.arange(3), nobody, 5)
+    for changed in (scorer.with_items(data.features), scorer.emphasising({"image": 5.0, "text": 0.0})):
+        exact, found = changed.top(np.arange(3), nobody, 5), changed.top_of_few(np.arange(3), nobody, 5)
+        np.testing.assert_array_equal(found.items, exact.items)
+        np.testing.assert_array_equal(found.scores, exact.scores)
+        assert not np.array_equal(found.scores, before.scores)

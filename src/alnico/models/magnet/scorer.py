@@ -18,6 +18,7 @@ from alnico.contracts import Expert, ExplainingScorer, Likeness, PairExplanation
 from alnico.data.features import ItemFeatures
 from alnico.errors import DataError, UnsupportedError
 from alnico.kernels.routed_ranking import HiddenLayer, Readout, RoutedItems, routed_scores, routed_top
+from alnico.kernels.routed_stages import TwoStages
 from alnico.models.magnet.config import PAPER, MagnetConfig
 from alnico.models.magnet.cues import ContentReader, CueGates, Reader, anchored, scaled_cue
 from alnico.models.magnet.heads import ConcatHead, HadamardHead, make_head
@@ -42,6 +43,7 @@ class MagnetScorer(ExplainingScorer):
 
     kind = "magnet"
     reads_content = True
+    ranks_in_stages = True
 
     def __init__(
         self,
@@ -175,6 +177,10 @@ class MagnetScorer(ExplainingScorer):
                 hidden = HiddenLayer(scale * second.weight, scale * second.bias + self.tilt)
         return RoutedItems(head.item_side(mixed).contiguous(), routing, kept, readout, hidden)
 
+    @cached_property
+    def _two_stages(self) -> TwoStages:
+        return TwoStages(self._routed_items)
+
     # -- scoring -------------------------------------------------------------------------------------
 
     def _routing(self, users: Tensor) -> Float[Tensor, "rows inner"]:
@@ -202,6 +208,13 @@ class MagnetScorer(ExplainingScorer):
             )
             parts.append(Ranking(some, *found))
         return stack(parts, k)
+
+    @torch.no_grad()
+    def top_of_few(self, users: NDArray[np.int64], seen: Seen, k: int) -> Ranking:
+        """In two stages: candidates by 8-bit vectors with proven bounds, then exact scores of these."""
+        rows, own = as_users(users, self.device), seen.rows(users)
+        found = self._two_stages.top(self._user_side(rows), self._routing(rows), own.offsets, own.items, k)
+        return Ranking(users, found.items, found.values)
 
     @torch.no_grad()
     def score_pairs(
@@ -392,7 +405,7 @@ class MagnetScorer(ExplainingScorer):
         if templates is not None:
             new._templates = templates
         if items is not None or templates is not None:
-            for name in ("_routed_items", "_mean_parts"):
+            for name in ("_routed_items", "_two_stages", "_mean_parts"):
                 new.__dict__.pop(name, None)
         return new
 
