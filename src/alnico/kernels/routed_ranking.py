@@ -20,7 +20,7 @@ from alnico.errors import ConfigError
 from alnico.kernels import routed_tiles
 from alnico.kernels.lanes import N_LANES
 from alnico.kernels.place import by_torch
-from alnico.kernels.routed_tables import FOUR, TILE, Audience, Catalogue, Lists
+from alnico.kernels.routed_tables import FOUR, TILE, USERS_AT_ONCE, Audience, Catalogue, Lists
 from alnico.kernels.threads import follow_torch
 
 NUMBERS_AT_ONCE = 2**27
@@ -134,7 +134,8 @@ def routed_top(
         np.zeros(n_users, np.int64),
     )
     follow_torch()
-    routed_tiles.rank(
+    rank = routed_tiles.rank if n_users > USERS_AT_ONCE else routed_tiles.rank_block
+    rank(
         audience(users, routing, items),
         items.packed.catalogue,
         items.kept,

@@ -179,6 +179,13 @@ def _score_block(users, items, first_user, n_users, k, scores):
             _score_tile(users, items, user, tile, k, desk, scores[user, tile * TILE :])
 
 
+@numba.njit(cache=True, nogil=True)
+@no_type_check
+def rank_block(users, items, k, seen_offsets, seen_items, lists):
+    """``rank`` for at most USERS_AT_ONCE users, by the thread that asks: no other has to be waited for."""
+    _rank_block(users, items, 0, users.n_users, k, seen_offsets, seen_items, lists)
+
+
 @numba.njit(parallel=True, cache=True, nogil=True)
 @no_type_check
 def rank(users, items, k, seen_offsets, seen_items, lists):

@@ -42,6 +42,7 @@ STATUS: dict[type[AlnicoError], int] = {
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": wire.Problem, "description": text}
     for status, text in (
+        (400, "A body that is no text, or a header that is no number"),
         (401, "No key, or the wrong one"),
         (404, "An id that names nothing here"),
         (408, "The body came too slowly"),
@@ -402,7 +403,7 @@ def _add_upkeep(app: FastAPI) -> None:
         """What the service counts of itself, for Prometheus."""
         return Response(desk.counters.text(), media_type="text/plain; version=0.0.4")
 
-    @app.post("/reload")
+    @app.post("/reload", responses={403: {"model": wire.Problem, "description": "The service has no key"}})
     async def reload(desk: At) -> wire.Health:
         """Load the bundle's folder again; no request is lost meanwhile. Needs a service with a key."""
         if desk.settings.api_key is None:

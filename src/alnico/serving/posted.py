@@ -1,7 +1,6 @@
 """New items as they come over the wire: vectors, or a picture and words to make them of."""
 
 import base64
-import binascii
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +48,8 @@ def _file(one: NewItem, path: Path) -> Path | None:
         return None
     try:
         path.write_bytes(base64.b64decode(one.picture, validate=True))
-    except binascii.Error as problem:
+    except ValueError as problem:
+        # Letters beyond ASCII are not even a binascii.Error.
         raise DataError(f"item {one.id!r}: its picture is not written in base64") from problem
     return path
 
@@ -69,5 +69,8 @@ def _modality(bundle: Bundle, posted: Sequence[NewItem], name: str, made: Modali
             raise DataError(
                 f"item {one.id!r}: its {name!r} vector has {len(vector)} numbers, those of the bundle {width}"
             )
-        rows[row], present[row] = vector, True
+        present[row] = True
+        with np.errstate(over="ignore"):
+            # What float32 cannot hold is infinite then, and refused as such.
+            rows[row] = vector
     return Modality(np.where(present[:, None], rows, np.float32(0)), present)
