@@ -155,12 +155,8 @@ def test_overall_table_holds_every_baseline_from_a_paper() -> None:
         assert len(models) == 22
         assert {"magnet", "soil", "freedom", "itcohd"} <= models
         readings = [placed.variant for placed in course.placed["overall"] if "MAGNET" in placed.variant]
-        assert set(readings) == {
-            "MAGNET",
-            "MAGNET single view",
-            "MAGNET (paper)",
-            "MAGNET single view (paper)",
-        }
+        everywhere = {"MAGNET", "MAGNET single view", "MAGNET (paper)", "MAGNET single view (paper)"}
+        assert set(readings) == everywhere | (set() if name in AMAZON else {"MAGNET, projected cues"})
 
 
 def test_plan_of_the_docs_is_one(tmp_path: Path) -> None:
