@@ -202,7 +202,15 @@ def test_new_item_is_encoded_from_its_picture_and_words(magnet: Bundle) -> None:
     assert magnet.items.name(place) in [one["item"] for one in listed["items"]]
     broken = {"items": [{"id": "x", "picture": "AAAA", "card": card}]}
     assert "no image that can be read" in sentence(post(magnet, "/items", broken))
-    assert "base64" in sentence(post(magnet, "/items", {"items": [{"id": "x", "picture": "?"}]}))
+    for picture in ("?", "ü", "a b"):
+        refused = post(magnet, "/items", {"items": [{"id": "x", "picture": picture}]})
+        assert refused.status_code == 422
+        assert "base64" in sentence(refused)
+    # float32 ends at 3.4e38.
+    huge = {"id": "x", "vectors": {"image": [1e39] + [0.0] * (magnet.content["image"].width - 1)}}
+    refused = post(magnet, "/items", {"items": [huge]})
+    assert refused.status_code == 422
+    assert "not a finite number" in sentence(refused)
 
 
 def test_page_has_all_its_files_and_fetches_nothing_else(magnet: Bundle) -> None:
