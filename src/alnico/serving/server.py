@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 import uvicorn
 
 from alnico.errors import AlnicoError, ConfigError
@@ -49,6 +50,8 @@ def serve(
     ``ready`` hears of the bundle when it can answer. Requests in progress are answered before the end, for at most half
     a minute. Raises StorageError if the folder holds no sound bundle.
     """
+    # What one list asks for is too little to share: threads would wait for each other, long where a machine is busy.
+    torch.set_num_threads(1)
     shelf = Shelf.open(folder, most_waiting=settings.most_waiting)
     place.listen(BACKLOG)
     ready(shelf.bundle)
