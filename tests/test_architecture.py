@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "randomness": set(),
     "storage": set(),
     "lock": set(),
+    "template": set(),
     "kernels": set(),
     "data": {"storage", "lock"},
     "graphs": {"data", "kernels", "storage"},
@@ -30,14 +31,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"data", "ranking", "storage"},
     "encoders": {"data", "storage"},
     "catalogue": {"data", "storage"},
-    "doctor": {"data", "encoders", "graphs", "kernels", "storage"},
+    "doctor": {"data", "encoders", "graphs", "kernels", "storage", "template"},
     "explain": DATA_WAY | {"scorers", "evaluation", "storage"},
     "diagnostics": DATA_WAY | {"scorers", "evaluation", "explain", "storage"},
     # The last two for the demo, which begins with raw pictures and texts.
     "experiment": DATA_WAY
     | {"nn", "scorers", "models", "training", "evaluation", "explain", "diagnostics", "storage"}
     | {"catalogue", "encoders", "lock"},
-    "report": DATA_WAY | {"evaluation", "explain", "diagnostics", "experiment", "storage"},
+    "report": DATA_WAY | {"evaluation", "explain", "diagnostics", "experiment", "storage", "template"},
     # A finished run made into something that answers by itself; of training it reads a finished model's file.
     "serving": DATA_WAY
     | {

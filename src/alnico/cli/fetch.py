@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from alnico.data.dataset import Dataset
     from alnico.data.fetching.cache import Fetched
     from alnico.data.fetching.sources import DataSource
     from alnico.data.fetching.transfer import Tell
@@ -83,6 +82,7 @@ def fetch_data(
 
 def _imported(source: "DataSource", cache: Path, to: Path, text: Text, force: bool) -> "Manifest":
     from alnico.data.importing import import_dataset
+    from alnico.encoders.wording import with_text_vectors
 
     folder, plan = cache / source.name, source.plan
     return import_dataset(
@@ -93,7 +93,7 @@ def _imported(source: "DataSource", cache: Path, to: Path, text: Text, force: bo
         min_item=plan.min_item,
         allow_unknown_items=plan.allow_unknown_items,
         force=force,
-        enrich=_with_text if text is Text.auto else None,
+        enrich=with_text_vectors if text is Text.auto else None,
     )
 
 
@@ -112,25 +112,6 @@ def _print_record(
             **manifest.model_dump(exclude={"name", "files"}),
         }
     )
-
-
-def _with_text(dataset: "Dataset") -> "tuple[Dataset, list[str]]":
-    """The data set with vectors of its items' words, where it has words and no such vectors."""
-    from dataclasses import replace
-
-    import polars as pl
-
-    from alnico.data.features import ItemFeatures
-    from alnico.encoders.content import text_parts
-    from alnico.encoders.texts import TEXT_ENCODER, WeighedWords, encode_texts
-
-    told = text_parts(pl.DataFrame(dataset.cards.columns)) if dataset.cards.columns else []
-    words = [WeighedWords().words(*parts) for parts in told]
-    if "text" in dataset.features or not any(words):
-        return dataset, []
-    features = ItemFeatures(dataset.n_items, {**dataset.features.modalities, "text": encode_texts(words)})
-    notice = f"the text vectors were made here, from the items' words, by {TEXT_ENCODER}; --text none leaves them out"
-    return replace(dataset, features=features), [notice]
 
 
 def _watch(name: str) -> "AbstractContextManager[Tell]":

@@ -7,7 +7,6 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,6 +15,7 @@ from alnico.doctor.examination import Examination
 from alnico.encoders.pictures import read_picture
 from alnico.errors import DataError
 from alnico.storage import write_text
+from alnico.template import filled
 
 _SIDE = 96
 _PICTURES = 400
@@ -23,16 +23,10 @@ _PICTURES = 400
 
 def write_page(path: Path, name: str, findings: Sequence[Finding], found: Examination | None) -> None:
     """Write findings and lists as HTML, small pictures inside. Raises StorageError if it cannot be written."""
-    templates = Environment(
-        loader=PackageLoader("alnico.doctor"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     left = [_PICTURES]
-    text = templates.get_template("examination.html").render(
-        name=name, findings=findings, found=found, inlined=partial(_inlined, left)
+    inlined = partial(_inlined, left)
+    text = filled(
+        "alnico.doctor", "examination.html", name=name, findings=findings, found=found, inlined=inlined
     )
     write_text(path, text)
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alnico.report.chapters import Chapter
-from alnico.report.template import filled
 from alnico.report.views import view_of
 from alnico.storage import write_text
+from alnico.template import filled
 
 
 def write_page(
@@ -23,4 +23,4 @@ def page(title: str, chapters: Sequence[Chapter], metric: str, introduction: Seq
     Raises StorageError if a run is not finished, ConfigError if a run lacks the measure.
     """
     views = [view_of(chapter, metric) for chapter in chapters]
-    return filled("page.html", title=title, introduction=introduction, chapters=views)
+    return filled("alnico.report", "page.html", title=title, introduction=introduction, chapters=views)

@@ -31,8 +31,8 @@ from alnico.report.study_tables.faithfulness import faithfulness_tables
 from alnico.report.study_tables.overall import overall_tables
 from alnico.report.study_tables.sheet import StudyTable
 from alnico.report.study_tables.variants import variant_tables
-from alnico.report.template import filled
 from alnico.storage import write_atomically, write_text
+from alnico.template import filled
 
 Parts = Mapping[str, Sequence[StudyRow]]
 Serves = Mapping[str, str]
@@ -282,6 +282,7 @@ def study_page(
         for section in sections
     ]
     return filled(
+        "alnico.report",
         "study.html",
         title=title,
         standing=[one.sentence for one in told],

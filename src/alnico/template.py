@@ -3,10 +3,10 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
-def filled(name: str, **values: object) -> str:
-    """The template of this name with these values in it, as HTML."""
+def filled(package: str, name: str, /, **values: object) -> str:
+    """The template of this name under ``templates/`` of a package with these values in it, as HTML."""
     templates = Environment(
-        loader=PackageLoader("alnico.report"),
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
