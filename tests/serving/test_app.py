@@ -285,6 +285,17 @@ def test_key_size_and_rate(magnet: Bundle) -> None:
     assert talk(magnet, often, per_minute=3) == [200, 200, 200, 429, 429]
 
 
+def test_the_description_says_which_routes_need_the_key(magnet: Bundle) -> None:
+    told = get(magnet, "/openapi.json", api_key="secret").json()
+    (scheme,) = told["components"]["securitySchemes"]
+    kind = told["components"]["securitySchemes"][scheme]
+    assert (kind["type"], kind["in"], kind["name"]) == ("apiKey", "header", "X-API-Key")
+    for path, methods in told["paths"].items():
+        for method in methods.values():
+            assert method.get("security") == (None if path == "/health" else [{scheme: []}])
+    assert "securitySchemes" not in get(magnet, "/openapi.json").json()["components"]
+
+
 def test_a_body_without_a_length_is_measured_too(magnet: Bundle) -> None:
     async def do(client: httpx.AsyncClient, shelf: Shelf) -> httpx.Response:
         async def pieces() -> Any:

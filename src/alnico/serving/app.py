@@ -2,35 +2,41 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from importlib.resources import files as files_of
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.security import APIKeyHeader
 from starlette.exceptions import HTTPException
 
-from alnico.contracts import ExplainingScorer
 from alnico.errors import AlnicoError, ConfigError, StorageError, UnknownIdError, UnsupportedError
 from alnico.serving import wire
 from alnico.serving.answers import Answer, Filters
 from alnico.serving.bundle import BLENDED, Bundle
 from alnico.serving.counters import Counters, Counting
+from alnico.serving.desk import At, Desk
 from alnico.serving.diversity import POOL, diversified, mutual_likeness
 from alnico.serving.limits import Limits
 from alnico.serving.newcomers import add_items
+from alnico.serving.pages import add_page
 from alnico.serving.posted import newcomers_of
-from alnico.serving.routing import routing_health
 from alnico.serving.search import found_items
 from alnico.serving.settings import ServiceSettings
 from alnico.serving.shelf import BusyError, Shelf
+from alnico.serving.upkeep import add_health, add_upkeep
 
-Found = TypeVar("Found")
 MOST_PAGED = 200
+KEY = APIKeyHeader(
+    name="X-API-Key",
+    scheme_name="key",
+    description="The key that the service was started with.",
+    auto_error=False,
+)
+"""Stands in the description of a service with a key; ``Limits`` is what checks it."""
 
 STATUS: dict[type[AlnicoError], int] = {
     UnknownIdError: 404,
@@ -53,19 +59,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         (503, "Busy"),
     )
 }
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What the routes share."""
-
-    shelf: Shelf
-    settings: ServiceSettings
-    counters: Counters
-
-    async def ask(self, question: Callable[[], Found]) -> Found:
-        """An answer of the model, or BusyError."""
-        return await self.shelf.ask(question, self.settings.seconds)
 
 
 def make_app(shelf: Shelf, settings: ServiceSettings | None = None) -> FastAPI:
@@ -95,11 +88,16 @@ def make_app(shelf: Shelf, settings: ServiceSettings | None = None) -> FastAPI:
     app.add_exception_handler(AlnicoError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
-    _add_lists(app)
-    _add_items(app)
-    _add_reasons(app)
-    _add_upkeep(app)
-    _add_page(app)
+    guarded = APIRouter(dependencies=[] if settings.api_key is None else [Security(KEY)])
+    _add_lists(guarded)
+    _add_items(guarded)
+    _add_reasons(guarded)
+    add_upkeep(guarded)
+    free = APIRouter()
+    add_health(free)
+    add_page(free)
+    app.include_router(guarded)
+    app.include_router(free)
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(Counting, counters=desk.counters)
     return app
@@ -123,14 +121,6 @@ async def _invalid(request: Request, problem: Exception) -> Response:
 async def _refused(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)
     return JSONResponse({"error": str(problem.detail)}, problem.status_code, problem.headers)
-
-
-def _desk(request: Request) -> Desk:
-    found: Desk = request.app.state.desk
-    return found
-
-
-At = Annotated[Desk, Depends(_desk)]
 
 
 def _wishes(
@@ -199,8 +189,8 @@ def _made(
     return wire.item_list(bundle, Answer(tuple(chosen), answer.basis, answer.notes))
 
 
-def _add_lists(app: FastAPI) -> None:
-    @app.get("/users")
+def _add_lists(routes: APIRouter) -> None:
+    @routes.get("/users")
     async def users(
         desk: At,
         search: Annotated[str, Query(max_length=200)] = "",
@@ -212,7 +202,7 @@ def _add_lists(app: FastAPI) -> None:
         found = [name for name in names if search in str(name)] if search else names
         return wire.UserPage(users=found[offset : offset + limit], total=len(found))
 
-    @app.get("/users/{user:path}/history")
+    @routes.get("/users/{user:path}/history")
     async def history(desk: At, user: str) -> wire.UserHistory:
         """The items that a user had in training; none where the bundle was exported without histories."""
         bundle = desk.shelf.bundle
@@ -220,7 +210,7 @@ def _add_lists(app: FastAPI) -> None:
         items = [wire.card_entry(bundle, item) for item in bundle.history_of(number).tolist()]
         return wire.UserHistory(user=bundle.users.name(number), items=items)
 
-    @app.get("/users/{user:path}/recommendations")
+    @routes.get("/users/{user:path}/recommendations")
     async def recommendations(desk: At, user: str, wishes: Asked) -> wire.ItemList:
         """The best items for a user of the training."""
         bundle, most = desk.shelf.bundle, desk.settings.most_listed
@@ -232,7 +222,7 @@ def _add_lists(app: FastAPI) -> None:
 
         return await desk.ask(partial(_made, bundle, wishes, most, ask))
 
-    @app.post("/recommendations")
+    @routes.post("/recommendations")
     async def anonymous(desk: At, wishes: wire.AnonymousWishes) -> wire.ItemList:
         """The best items for somebody who was not in training and has these items."""
         bundle, most = desk.shelf.bundle, desk.settings.most_listed
@@ -251,8 +241,8 @@ def _check_length(history: list[str], settings: ServiceSettings) -> None:
         raise ConfigError(f"a history may have at most {settings.most_history} items; found {len(history)}")
 
 
-def _add_items(app: FastAPI) -> None:
-    @app.get("/items")
+def _add_items(routes: APIRouter) -> None:
+    @routes.get("/items")
     async def items(
         desk: At,
         search: Annotated[str, Query(max_length=200)] = "",
@@ -266,7 +256,7 @@ def _add_items(app: FastAPI) -> None:
         some = found[offset : offset + limit].tolist()
         return wire.ItemPage(items=[wire.card_entry(bundle, item) for item in some], total=len(found))
 
-    @app.get(
+    @routes.get(
         "/items/{item:path}/picture",
         response_class=Response,
         responses={200: {"content": {"image/jpeg": {}}}},
@@ -278,7 +268,7 @@ def _add_items(app: FastAPI) -> None:
             raise UnknownIdError(f"item {item!r} has no picture here")
         return Response(found, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
 
-    @app.get("/items/{item:path}/similar")
+    @routes.get("/items/{item:path}/similar")
     async def similar(
         desk: At, item: str, wishes: Asked, by: Annotated[str, Query(max_length=200)] = BLENDED
     ) -> wire.ItemList:
@@ -290,7 +280,7 @@ def _add_items(app: FastAPI) -> None:
 
         return await desk.ask(partial(_made, bundle, wishes, most, ask))
 
-    @app.get("/items/{item:path}")
+    @routes.get("/items/{item:path}")
     async def item(desk: At, item: str) -> wire.ItemDetail:
         """One item."""
         bundle = desk.shelf.bundle
@@ -302,7 +292,7 @@ def _add_items(app: FastAPI) -> None:
             sources=list(bundle.sources),
         )
 
-    @app.post("/items", status_code=201)
+    @routes.post("/items", status_code=201)
     async def add(desk: At, new: wire.NewItems) -> wire.Added:
         """Take in items that came after training, by their content alone. They stay until the bundle is loaded anew."""
         bundle = await desk.shelf.change(lambda now: newcomers_of(now, new.items), add_items)
@@ -316,8 +306,8 @@ def _add_items(app: FastAPI) -> None:
         return wire.Added(added=[one.id for one in new.items], items=bundle.n_items, notes=notes)
 
 
-def _add_reasons(app: FastAPI) -> None:
-    @app.get("/explanations/{user}/{item:path}")
+def _add_reasons(routes: APIRouter) -> None:
+    @routes.get("/explanations/{user}/{item:path}")
     async def explanation(desk: At, request: Request, user: str, item: str) -> wire.Explained:
         """Why a user of the training gets an item: routing, parts, history items and content edges that speak for it.
 
@@ -327,7 +317,7 @@ def _add_reasons(app: FastAPI) -> None:
         who, what = _two_ids(request, user, item)
         return _without_paths(await desk.ask(lambda: bundle.explain(who, what)))
 
-    @app.post("/explanations")
+    @routes.post("/explanations")
     async def anonymous_explanation(desk: At, question: wire.Question) -> wire.Explained:
         """Why somebody who has these items would get this one."""
         bundle = desk.shelf.bundle
@@ -352,94 +342,3 @@ def _two_ids(request: Request, user: str, item: str) -> tuple[str, str]:
     if len(pieces) == 2:
         user, item = (unquote_to_bytes(piece).decode(errors="replace") for piece in pieces)
     return user, item
-
-
-def _add_upkeep(app: FastAPI) -> None:
-    @app.get("/about")
-    async def about(desk: At) -> wire.About:
-        """What the model is and what can be asked of it."""
-        bundle = desk.shelf.bundle
-        explains = isinstance(bundle.scorer, ExplainingScorer)
-        return wire.About(
-            label=bundle.facts.label,
-            model=bundle.facts.model,
-            title=bundle.facts.title,
-            remark=bundle.facts.remark,
-            trained=bundle.facts.trained,
-            users=len(bundle.users),
-            items=bundle.n_items,
-            parts=list(bundle.scorer.parts) if isinstance(bundle.scorer, ExplainingScorer) else [],
-            sources=list(bundle.sources),
-            categories=list(bundle.categories),
-            explains=explains,
-            has_histories=bundle.histories is not None,
-            has_prices=any(bundle.cards.columns.get("price", ())),
-            measures=bundle.facts.measures,
-        )
-
-    @app.get("/routing")
-    async def routing(desk: At) -> wire.RoutingHealth:
-        """Where the model sends training pairs, on the whole."""
-        bundle = desk.shelf.bundle
-        return await desk.ask(lambda: routing_health(bundle))
-
-    @app.get("/health")
-    async def health(desk: At) -> wire.Health:
-        """That the service answers, and from what."""
-        bundle = desk.shelf.bundle
-        return wire.Health(
-            status="ok",
-            label=bundle.facts.label,
-            model=bundle.facts.model,
-            users=len(bundle.users),
-            items=bundle.n_items,
-            waiting=desk.shelf.waiting,
-            two_stages=bundle.in_two_stages,
-            stages_recall=bundle.facts.stages.recall,
-        )
-
-    @app.get("/metrics", response_class=Response)
-    async def metrics(desk: At) -> Response:
-        """What the service counts of itself, for Prometheus."""
-        return Response(desk.counters.text(), media_type="text/plain; version=0.0.4")
-
-    @app.post("/reload", responses={403: {"model": wire.Problem, "description": "The service has no key"}})
-    async def reload(desk: At) -> wire.Health:
-        """Load the bundle's folder again; no request is lost meanwhile. Needs a service with a key."""
-        if desk.settings.api_key is None:
-            raise HTTPException(403, "reloading needs a service that was started with a key")
-        await desk.shelf.reload()
-        desk.counters.reloads.inc()
-        return await health(desk)
-
-
-PAGE = {
-    "index.html": "text/html; charset=utf-8",
-    "style.css": "text/css; charset=utf-8",
-    "main.js": "text/javascript; charset=utf-8",
-    "parts.js": "text/javascript; charset=utf-8",
-    "why.js": "text/javascript; charset=utf-8",
-}
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
-
-def _add_page(app: FastAPI) -> None:
-    files = {name: files_of("alnico.serving").joinpath("page", name).read_bytes() for name in PAGE}
-    headers = {
-        "content-security-policy": POLICY,
-        "x-content-type-options": "nosniff",
-        "referrer-policy": "no-referrer",
-    }
-
-    @app.get("/", include_in_schema=False)
-    async def page() -> Response:
-        return Response(files["index.html"], media_type=PAGE["index.html"], headers=headers)
-
-    @app.get("/page/{name}", include_in_schema=False)
-    async def piece(name: str) -> Response:
-        if name not in files:
-            raise HTTPException(404, "the page has no such file")
-        return Response(files[name], media_type=PAGE[name], headers=headers)
