@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from itertools import combinations
-from math import factorial
 from typing import Self
 
 import numpy as np
@@ -19,11 +17,14 @@ from alnico.data.features import ItemFeatures
 from alnico.errors import DataError, UnsupportedError
 from alnico.kernels.routed_ranking import HiddenLayer, Readout, RoutedItems, routed_scores, routed_top
 from alnico.kernels.routed_stages import TwoStages
+from alnico.models.magnet.arrivals import folded_in
+from alnico.models.magnet.coalitions import coalitions, shapley
 from alnico.models.magnet.config import PAPER, MagnetConfig
-from alnico.models.magnet.cues import ContentReader, CueGates, Reader, anchored, scaled_cue
-from alnico.models.magnet.heads import ConcatHead, HadamardHead, make_head
+from alnico.models.magnet.cues import ContentReader, Reader, anchored, scaled_cue
+from alnico.models.magnet.heads import ConcatHead
 from alnico.models.magnet.neighbourhood import NeighbourReader
-from alnico.models.magnet.router import Router, sparse_gate
+from alnico.models.magnet.restored import restored_gates, restored_head, restored_router
+from alnico.models.magnet.router import sparse_gate
 from alnico.models.magnet.sides import Side, under
 from alnico.models.magnet.templates import BEHAVIOUR, expert_pool, renormalised
 from alnico.ranking import Ranking, Seen, as_users, stack
@@ -63,9 +64,10 @@ class MagnetScorer(ExplainingScorer):
         self._templates = templates
         self.readers = dict(readers)
         self.parameters = dict(parameters)
-        self.head = self._restored_head()
-        self.router = self._restored_router()
-        self.gates = self._restored_gates()
+        n_experts, device = len(templates), users.z.device
+        self.head = restored_head(config, n_experts, self.parameters, device)
+        self.router = restored_router(config, n_experts, len(self.names), self.parameters, device)
+        self.gates = restored_gates(config, len(self.names), self.parameters, device)
         self.tilt = torch.zeros(len(self.experts), device=self.device) if tilt is None else tilt
 
     @property
@@ -96,30 +98,6 @@ class MagnetScorer(ExplainingScorer):
     @property
     def device(self) -> torch.device:
         return self.users.z.device
-
-    def _restored_head(self) -> HadamardHead | ConcatHead:
-        n_experts = len(self.templates) if self.config.mixture else 1
-        head = make_head(self.config.head, n_experts, self.config.width).to(self.device).eval()
-        head.load_state_dict(under(self.parameters, "head."))
-        return head.requires_grad_(False)
-
-    def _restored_router(self) -> Router | None:
-        if not self.config.mixture:
-            return None
-        extra = len(self.names) if self.config.router_input == "coherence" else 0
-        hidden = self.config.width if self.config.router == "mlp" else None
-        width = self.config.width
-        router = Router(width + extra, width, len(self.templates), hidden, self.config.router_scale, 0.0)
-        router = router.to(self.device).eval()
-        router.load_state_dict(under(self.parameters, "router."))
-        return router.requires_grad_(False)
-
-    def _restored_gates(self) -> CueGates | None:
-        if not self.config.cue_gate:
-            return None
-        gates = CueGates(len(self.names), self.config.width).to(self.device).eval()
-        gates.load_state_dict(under(self.parameters, "gates."))
-        return gates.requires_grad_(False)
 
     # -- sides ---------------------------------------------------------------------------------------
 
@@ -243,14 +221,13 @@ class MagnetScorer(ExplainingScorer):
             users, self.part_vectors(self.items, items), items
         )
         n_parts = len(self.parts)
-        coalitions = [set(c) for size in range(n_parts + 1) for c in combinations(range(n_parts), size)]
-        values = {frozenset(own): self._score_keeping(users, items, own) for own in coalitions}
+        values = {own: self._score_keeping(users, items, own) for own in coalitions(n_parts)}
         everything = frozenset(range(n_parts))
         without = torch.stack([values[everything - {part}] for part in range(n_parts)], dim=1)
-        reliance = torch.stack([_shapley(values, part, n_parts) for part in range(n_parts)], dim=1)
+        reliance = torch.stack([shapley(values, part, n_parts) for part in range(n_parts)], dim=1)
         return PairExplanation(routing, gate, expert_scores, score, reliance, without, values[frozenset()])
 
-    def _score_keeping(self, users: Tensor, items: Tensor, own: set[int]) -> Float[Tensor, " pairs"]:
+    def _score_keeping(self, users: Tensor, items: Tensor, own: frozenset[int]) -> Float[Tensor, " pairs"]:
         """The score when only the parts in ``own`` are the item's and the others are the catalogue's mean."""
         parts = self.part_vectors(self.items, items)
         kept = torch.tensor([float(part in own) for part in range(len(self.parts))], device=self.device)
@@ -307,34 +284,8 @@ class MagnetScorer(ExplainingScorer):
 
     def fold_in(self, histories: Sequence[NDArray[np.int64]]) -> "MagnetScorer":
         """New users: z at the mean of their items' z at a known user's mean length; cues are pooled exactly."""
-        width, n_modalities = self.config.width, len(self.names)
-        z = torch.zeros((len(histories), width), device=self.device)
-        cues = torch.zeros((len(histories), n_modalities, width), device=self.device)
-        present = torch.zeros((len(histories), n_modalities + 1), device=self.device)
-        coherence = (
-            None
-            if self.users.coherence is None
-            else torch.zeros((len(histories), n_modalities), device=self.device)
-        )
-        for row, history in enumerate(histories):
-            rows = torch.from_numpy(np.array(history, dtype=np.int64)).to(self.device)
-            if not len(rows):
-                continue
-            mean = self.items.z[rows].mean(0)
-            z[row] = mean / mean.norm().clamp(min=1e-12) * self.users.length
-            has = self.items.present[rows]
-            present[row] = (has.sum(0) > 0).float()
-            cues[row] = self.items.terms(rows).sum(0) / self.items.divisor(has[:, 1:].sum(0))[:, None]
-            if coherence is not None:
-                for place, name in enumerate(self.names):
-                    coherence[row, place] = self._coherence(name, rows[has[:, 1 + place] > 0])
-        return self._with(users=replace(self.users, z=z, cues=cues, present=present, coherence=coherence))
-
-    def _coherence(self, name: str, rows: Tensor) -> float:
-        vectors, n = self.readers[name].vectors, len(rows)
-        if vectors is None or n < 2:
-            return 0.0
-        return float((vectors[rows].sum(0).pow(2).sum() - n) / (n * (n - 1)))
+        known = [self.readers[name].vectors for name in self.names]
+        return self._with(users=folded_in(histories, self.users, self.items, known))
 
     @property
     def reads_neighbours(self) -> int:
@@ -446,15 +397,3 @@ class MagnetScorer(ExplainingScorer):
         state = self.state()
         moved = {name: tensor.to(device) for name, tensor in state.tensors.items()}
         return MagnetScorer.from_state(ScorerState(state.kind, moved, state.settings))
-
-
-def _shapley(values: Mapping[frozenset[int], Tensor], part: int, n_parts: int) -> Tensor:
-    """The part's average marginal effect over all orders in which parts can be put back."""
-    total = torch.zeros_like(values[frozenset()])
-    others = [other for other in range(n_parts) if other != part]
-    for size in range(n_parts):
-        weight = factorial(size) * factorial(n_parts - size - 1) / factorial(n_parts)
-        for coalition in combinations(others, size):
-            own = frozenset(coalition)
-            total = total + weight * (values[own | {part}] - values[own])
-    return total
