@@ -2,7 +2,7 @@
 
 import pytest
 
-from alnico.contracts import ModelCard
+from alnico.model_card import ModelCard
 from alnico.models import MODELS
 
 

@@ -7,7 +7,7 @@ model that evaluation, explanation and serving see. Nothing here knows a model's
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
 from alnico.errors import ConfigError, UnsupportedError, nearest
 from alnico.graphs.cache import GraphCache
+from alnico.model_card import ModelCard
 from alnico.ranking import Ranking, Seen, as_users, ranking_from_scores, stack
 
 LEAST_WIDTH = 16
@@ -288,38 +289,6 @@ class ExplainingScorer(Scorer):
     @abstractmethod
     def forgetting(self, user: int, item: int, history: NDArray[np.int64]) -> Float[Tensor, " history"]:
         """The pair's score when one history item at a time is left out of the user's content profile."""
-
-
-Reproduction = Literal["full", "partly reconstructed", "reconstructed", "own"]
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """Where a model comes from and how far the implementation follows its source.
-
-    ``reads`` are its inputs beyond interactions. ``reproduction``: "full" follows a published description and its
-    official behaviour; "partly reconstructed" and "reconstructed" fill gaps that the source leaves by what ``remark``
-    says, and no table may show them without saying so; "own" is this project's, or its own reading of a source.
-    """
-
-    title: str
-    paper: str
-    year: int | None
-    reads: tuple[str, ...] = ()
-    reproduction: Reproduction = "full"
-    remark: str = ""
-
-    @property
-    def reservation(self) -> str | None:
-        """What tables must say about the reproduction, None where nothing."""
-        return self.reproduction if "reconstructed" in self.reproduction else None
-
-    def named(self, label: str | None = None) -> str:
-        """``label``, or else the title, with the reservation that tables must show."""
-        shown = label or self.title
-        if self.reservation is None or self.reservation in shown:
-            return shown
-        return f"{shown} ({self.reservation})"
 
 
 class Recommender(ABC):

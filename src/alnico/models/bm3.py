@@ -9,9 +9,10 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.data.features import ItemFeatures
 from alnico.graphs.graph import Graph, symmetric_graph
+from alnico.model_card import ModelCard
 from alnico.nn.features import FeatureTable, content_of
 from alnico.nn.losses import cosine_gap, unsquared_l2
 from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_linear, xavier_table

@@ -5,7 +5,8 @@ from typing import Self
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
-from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.model_card import ModelCard
 from alnico.nn.losses import bpr, unsquared_l2
 from alnico.nn.propagation import xavier_table
 from alnico.nn.seeding import seeded

@@ -7,10 +7,11 @@ from jaxtyping import Float
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
-from alnico.contracts import ModelCard, Step
+from alnico.contracts import Step
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.graphs.graph import Graph
+from alnico.model_card import ModelCard
 from alnico.models.beside import Nodes, Told
 from alnico.models.mgcn import Mgcn, MgcnConfig
 from alnico.nn.mutual_information import (

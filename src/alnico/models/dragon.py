@@ -5,12 +5,13 @@ from typing import Self
 import numpy as np
 from pydantic import PositiveInt
 
-from alnico.contracts import Batch, ModelCard, Step, TrainingData
+from alnico.contracts import Batch, Step, TrainingData
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.graphs.graph import Graph
 from alnico.graphs.items import mixed_content_graph
 from alnico.graphs.users import Companions, companion_graph, companions_of
+from alnico.model_card import ModelCard
 from alnico.models.joined import JoinedConfig, JoinedModalities, Tables
 from alnico.nn.features import content_of
 from alnico.nn.seeding import seeded

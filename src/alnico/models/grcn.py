@@ -9,11 +9,12 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.graphs.graph import edge_pattern
 from alnico.kernels.edges import Pattern, edge_products, row_softmax, weighted_sums
+from alnico.model_card import ModelCard
 from alnico.nn.features import FeatureTable, content_of
 from alnico.nn.propagation import xavier_table, xavier_tables
 from alnico.nn.seeding import seeded

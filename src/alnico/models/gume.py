@@ -11,11 +11,12 @@ from jaxtyping import Float
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from alnico.contracts import ModelCard, Step, TrainingData
+from alnico.contracts import Step, TrainingData
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.graphs.graph import Graph, user_item_graph_with_links
 from alnico.graphs.items import common_neighbours, content_lists, item_graph
+from alnico.model_card import ModelCard
 from alnico.models.beside import GatedConfig, GatedViews, Nodes, Told
 from alnico.nn.features import content_of
 from alnico.nn.losses import half_squared_l2, moment_gaps

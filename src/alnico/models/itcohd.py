@@ -12,12 +12,13 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.errors import ConfigError
 from alnico.graphs.graph import Graph, mean_pooling, pruned_graph, symmetric_graph
 from alnico.graphs.items import mixed_content_graph
+from alnico.model_card import ModelCard
 from alnico.nn.diffusion import Denoiser, Diffusion
 from alnico.nn.features import content_of
 from alnico.nn.hypergraph import (

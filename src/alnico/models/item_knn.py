@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from scipy import sparse
 
-from alnico.contracts import ModelCard, ModelConfig, Recommender, TrainingData
+from alnico.contracts import ModelConfig, Recommender, TrainingData
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
 from alnico.errors import DataError
 from alnico.graphs.content import Search, nearest_neighbours
+from alnico.model_card import ModelCard
 from alnico.scorers import NeighbourScorer
 
 

@@ -11,12 +11,13 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.graphs.graph import Graph, averaging_graph
 from alnico.graphs.items import content_lists, item_graph
 from alnico.kernels.edges import Pattern, edge_products, weighted_sums
+from alnico.model_card import ModelCard
 from alnico.nn.edges import nearest_edges, scaled_by_row_sums
 from alnico.nn.features import FeatureTable, content_of
 from alnico.nn.losses import half_squared_l2

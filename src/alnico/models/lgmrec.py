@@ -10,10 +10,11 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.graphs.graph import mean_pooling, symmetric_graph
+from alnico.model_card import ModelCard
 from alnico.nn.features import content_of
 from alnico.nn.hypergraph import (
     HyperedgeContent,

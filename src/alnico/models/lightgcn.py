@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 
-from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.graphs.graph import Graph, symmetric_graph
+from alnico.model_card import ModelCard
 from alnico.nn.losses import bpr, unsquared_l2
 from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
 from alnico.nn.seeding import seeded

@@ -9,11 +9,12 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alnico.contracts import Batch, ModelCard, Step, TrainingData
+from alnico.contracts import Batch, Step, TrainingData
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.graphs.graph import Graph
 from alnico.graphs.items import mixed_content_graph
+from alnico.model_card import ModelCard
 from alnico.models.joined import JoinedConfig, JoinedModalities, Nodes, Tables
 from alnico.nn.features import content_network, content_of
 from alnico.nn.losses import info_nce, moment_gaps

@@ -4,8 +4,9 @@ from typing import Self
 
 import numpy as np
 
-from alnico.contracts import ModelCard, TrainingData
+from alnico.contracts import TrainingData
 from alnico.graphs.items import content_lists, item_graph
+from alnico.model_card import ModelCard
 from alnico.models.beside import GatedConfig, GatedViews
 from alnico.nn.features import content_of
 from alnico.nn.seeding import seeded

@@ -10,10 +10,11 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.data.features import ItemFeatures, Modality
 from alnico.data.interactions import Interactions
 from alnico.graphs.graph import averaging_graph, mean_pooling
+from alnico.model_card import ModelCard
 from alnico.nn.features import FeatureTable, content_of
 from alnico.nn.propagation import xavier_table
 from alnico.nn.seeding import seeded

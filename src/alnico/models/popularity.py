@@ -5,7 +5,8 @@ from typing import Self
 import numpy as np
 import torch
 
-from alnico.contracts import ModelCard, ModelConfig, Recommender, TrainingData
+from alnico.contracts import ModelConfig, Recommender, TrainingData
+from alnico.model_card import ModelCard
 from alnico.scorers import PopularityScorer
 
 

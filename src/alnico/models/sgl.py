@@ -8,9 +8,10 @@ from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.data.interactions import Interactions
 from alnico.graphs.graph import Graph, symmetric_graph
+from alnico.model_card import ModelCard
 from alnico.nn.losses import info_nce, unsquared_l2
 from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
 from alnico.nn.seeding import seeded

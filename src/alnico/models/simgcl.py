@@ -8,8 +8,9 @@ from jaxtyping import Float
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.graphs.graph import Graph, symmetric_graph
+from alnico.model_card import ModelCard
 from alnico.nn.losses import info_nce, unsquared_l2
 from alnico.nn.noise import perturbed
 from alnico.nn.propagation import xavier_table

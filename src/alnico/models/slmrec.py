@@ -8,9 +8,10 @@ from jaxtyping import Float
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.data.features import ItemFeatures
 from alnico.graphs.graph import Graph, symmetric_graph
+from alnico.model_card import ModelCard
 from alnico.nn.features import FeatureTable, content_of
 from alnico.nn.losses import info_nce
 from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_linear, xavier_table

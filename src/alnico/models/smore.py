@@ -10,12 +10,13 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alnico.contracts import ModelCard, TrainingData
+from alnico.contracts import TrainingData
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.errors import ConfigError
 from alnico.graphs.graph import Graph
 from alnico.graphs.items import content_lists, item_graph, strongest_graph
+from alnico.model_card import ModelCard
 from alnico.models.beside import BesideBehaviour, BesideConfig, Nodes
 from alnico.nn.features import FeatureTable, content_of
 from alnico.nn.seeding import seeded

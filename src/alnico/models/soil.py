@@ -8,12 +8,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from alnico.contracts import ModelCard, Step, TrainingData
+from alnico.contracts import Step, TrainingData
 from alnico.data.features import ItemFeatures
 from alnico.data.interactions import Interactions
 from alnico.graphs.graph import Graph, directed_graph, row_sum_graph, symmetric_graph, user_block
 from alnico.graphs.interest import interest_edges, second_order_edges
 from alnico.graphs.items import Edges, content_lists, item_graph, mixed_graph
+from alnico.model_card import ModelCard
 from alnico.models.beside import GatedConfig, GatedViews, Nodes, Told
 from alnico.nn.features import content_of
 from alnico.nn.seeding import seeded

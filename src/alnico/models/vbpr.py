@@ -9,8 +9,9 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alnico.contracts import Batch, ModelCard, ModelConfig, Step, TrainableRecommender, TrainingData
+from alnico.contracts import Batch, ModelConfig, Step, TrainableRecommender, TrainingData
 from alnico.data.features import ItemFeatures
+from alnico.model_card import ModelCard
 from alnico.nn.features import FeatureTable, content_of
 from alnico.nn.losses import bpr, unsquared_l2
 from alnico.nn.propagation import xavier_linear, xavier_table

@@ -9,13 +9,14 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from alnico.contracts import Batch, ModelCard, Step, TrainableRecommender, TrainingData, batch_mean
+from alnico.contracts import Batch, Step, TrainableRecommender, TrainingData, batch_mean
 from alnico.data.interactions import Interactions
 from alnico.data.neighbours import ItemNeighbours
 from alnico.graphs.augment import induce_edges
 from alnico.graphs.content import nearest_neighbours
 from alnico.graphs.evidence import content_evidence
 from alnico.graphs.items import content_lists
+from alnico.model_card import ModelCard
 from alnico.models.magnet.config import MagnetConfig
 from alnico.models.magnet.cues import Cue, CueGates, ModalityCues, Reader, mean_cue, mean_length, scaled_cue
 from alnico.models.magnet.heads import make_head
