@@ -140,8 +140,10 @@ class Magnet(TrainableRecommender):
     def build(cls, config: MagnetConfig, data: TrainingData, rng: np.random.Generator) -> Self:
         train = data.interactions
         views, trust = Views.single(train), 1.0
+        dual, users_too = config.views == "dual", config.induced_between == "users_and_items"
+        asked = config.evidence and ((dual and users_too) or config.modality_dropout > 0)
         lists: dict[str, ItemNeighbours] = {}
-        if data.features and (config.views == "dual" or config.evidence):
+        if data.features and (dual or asked):
             lists = {
                 name: data.neighbours[name].first(min(config.neighbours, data.neighbours[name].k))
                 if name in data.neighbours
@@ -151,11 +153,11 @@ class Magnet(TrainableRecommender):
                 for name, modality in data.features.items()
             }
             question = (train, data.features, lists, config.induced, config.visibility, data.graphs)
-            if config.evidence:
+            if asked:
                 trust = content_evidence(*question).weight
-            if config.views == "dual" and config.induced_between == "items":
+            if dual and not users_too:
                 views = Views.with_links(data, lists, config.layers)
-            elif config.views == "dual":
+            elif dual:
                 edges = induce_edges(*question)
                 if config.induced_weight == "visibility":
                     edges = edges.weighed_by_visibility()
