@@ -75,7 +75,9 @@ def _alnico(*arguments: str) -> dict[str, Any]:
 def compiling(world: World) -> list[Row]:
     """MAGNET's epochs, dual view, with its step as it is and as ``torch.compile`` makes it."""
     batches = BatchSource(world.train, BATCH)
-    models: dict[str, TrainableRecommender] = {name: magnet(world, PROJECTED) for name in ("plain", "compiled")}
+    models: dict[str, TrainableRecommender] = {
+        name: magnet(world, PROJECTED) for name in ("plain", "compiled")
+    }
     compiled = models["compiled"]
     compiled.loss_terms = torch.compile(compiled.loss_terms, dynamic=True)  # type: ignore[method-assign]
     first = once(lambda: epoch_seconds(compiled, batches))

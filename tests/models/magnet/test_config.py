@@ -95,8 +95,14 @@ def test_settings_survive_a_round_trip(preset, changes):
         ({"switch": "fixed"}, "needs fixed_switch_step, the step at which stage 2 begins"),
         ({"families": ("dominant", "dominant")}, "families names a family twice"),
         ({"families": ()}, "families"),
-        ({"preset": "projected", "features_trainable": True}, "needs features that stay as they are; use 'behaviour'"),
-        ({"preset": "projected", "feature_input": "raw"}, "compares vectors of length one; use feature_input = 'unit'"),
+        (
+            {"preset": "projected", "features_trainable": True},
+            "needs features that stay as they are; use 'behaviour'",
+        ),
+        (
+            {"preset": "projected", "feature_input": "raw"},
+            "compares vectors of length one; use feature_input = 'unit'",
+        ),
         ({"alpha": 1.5}, "alpha"),
         ({"epsilon": 1.0}, "epsilon"),
         ({"head": "sum"}, "head"),

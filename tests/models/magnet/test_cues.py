@@ -27,7 +27,9 @@ def cues_of(settings=None, name="image"):
     """The cues of one modality of the world, with random biases."""
     torch.manual_seed(0)
     made = world()
-    config = MagnetConfig(**{"preset": "projected", "width": 6, "router_input": "coherence", **(settings or {})})
+    config = MagnetConfig(
+        **{"preset": "projected", "width": 6, "router_input": "coherence", **(settings or {})}
+    )
     cues = ModalityCues(made.features[name], made.split.train, config)
     with torch.no_grad():
         for parameter in cues.projection.parameters():
@@ -37,7 +39,9 @@ def cues_of(settings=None, name="image"):
 
 def test_cue_of_an_item_by_hand():
     modality = worlds.modality([[3.0, 4.0], [0.0, 2.0]])
-    cues = ModalityCues(modality, worlds.interactions([(0, 0)], 1, 2), MagnetConfig(preset="projected", width=1))
+    cues = ModalityCues(
+        modality, worlds.interactions([(0, 0)], 1, 2), MagnetConfig(preset="projected", width=1)
+    )
     with torch.no_grad():
         cues.projection.weight.copy_(torch.tensor([[10.0, 100.0]]))
         cues.projection.bias.copy_(torch.tensor([1.0]))

@@ -347,7 +347,10 @@ def test_links_join_neighbours_in_every_modality_by_hand():
         ({"induced_between": "items", "induced_cap": 3}, "are about users' edges"),
         ({"induced_between": "items", "induced_weight": "visibility"}, "are about users' edges"),
         ({"cue": "neighbourhood", "projection": "mlp"}, "reads raw vectors through gates"),
-        ({"cue": "neighbourhood", "features_trainable": True, "router_input": "coherence"}, "use 'behaviour'"),
+        (
+            {"cue": "neighbourhood", "features_trainable": True, "router_input": "coherence"},
+            "use 'behaviour'",
+        ),
         ({"cue_weight": 0}, "cue_weight"),
     ],
 )

@@ -25,7 +25,9 @@ EVERY = pytest.mark.parametrize("reading", READINGS)
 
 def trained(world, reading, epochs=8, **settings):
     """The finished model after some epochs; the last epoch counts."""
-    model = Magnet.build(MagnetConfig(**{**READINGS[reading], **settings}), world.data, np.random.default_rng(0))
+    model = Magnet.build(
+        MagnetConfig(**{**READINGS[reading], **settings}), world.data, np.random.default_rng(0)
+    )
     plan = TrainPlan(epochs=epochs, batch_size=128, learning_rate=0.03, patience=99)
     rising = iter(range(epochs))
     batches = BatchSource(world.split.train, 128)
