@@ -143,9 +143,9 @@ class MagnetConfig(ModelConfig):
     auxiliary_order: Literal["global", "content_first"] = "global"
     """Order of auxiliaries for content anchors: behaviour first (global) or last."""
     families: tuple[Family, ...] = Field(FAMILIES, min_length=1)
-    """Template families in the pool. Where cues are projected vectors, mixing identities and cues inside one expert lets
-    identities learn the training pairs' content by heart: ``preset = "projected"`` has dominant experts alone, each of
-    one part (alpha = 1), and the router does the mixing."""
+    """Template families in the pool. Where cues are projected vectors, mixing identities and cues inside one expert
+    lets identities learn the training pairs' content by heart: ``preset = "projected"`` has dominant experts alone,
+    each of one part (alpha = 1), and the router does the mixing."""
     replicas: PositiveInt = 1
     """p, experts per template, each with its own parameters."""
     templates: Literal["fixed", "learned"] = "fixed"

@@ -44,8 +44,8 @@ class Magnet(TrainableRecommender):
     content-induced edges, and averaged (z); histories are pooled per modality (h); each expert mixes z and the h by
     its template and scores the two mixtures; a router on the pair keeps K experts and mixes their scores.
     Trained by BPR, agreement between the views, and a routing term that first spreads the load over the experts and,
-    once entropy says that they are covered, sharpens each pair's choice. Other cues, an anchor under them and terms
-    that hold content and behaviour together are settings.
+    once entropy says that they are covered, sharpens each pair's choice. By default cues are made of identities
+    that content lets through and stand on z, and terms hold content and behaviour together; the paper's are settings.
 
     Source: the MAGNET paper; what it leaves open is listed in docs/assumptions.md.
     Implements: Algorithm 1 (scoring), Algorithm 2 (training step), Eq. (6), Eq. (9), Eq. (10), Eq. (20), Eq. (32).
@@ -58,8 +58,8 @@ class Magnet(TrainableRecommender):
         None,
         ("content",),
         "own",
-        "The paper leaves points open: preset 'paper' is its literal reading, the default this project's "
-        "(docs/assumptions.md).",
+        "The paper leaves points open: preset 'paper' is its literal reading, 'projected' this project's with its "
+        "cues, the default this project's with cues of the neighbourhood (docs/assumptions.md).",
     )
     fixed_templates: Tensor
     stage_buffer: Tensor
