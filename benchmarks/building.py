@@ -66,7 +66,7 @@ def induced() -> list[Row]:
 def memory() -> list[Row]:
     """Peak memory of training and evaluating MAGNET, dual view, on Baby."""
     rows = []
-    for name, settings in (("paper, r = 150", 'preset = "paper"'), ("alnico", 'preset = "alnico"')):
+    for name, settings in (("paper, r = 150", 'preset = "paper"'), ("projected", 'preset = "projected"')):
         peak = run_apart("training_peak", settings)["peak"]
         rows.append(
             Row(

@@ -50,7 +50,7 @@ def serving() -> list[Row]:
         data, run, bundle = (Path(folder) / name for name in ("data", "run", "bundle"))
         dataset = dataset_of_baby()
         save_dataset(dataset, data)
-        settings = str(ROOT / "experiments" / "baby" / "magnet.toml")
+        settings = str(ROOT / "experiments" / "baby" / "magnet-projected.toml")
         # One epoch: how long an answer takes does not depend on how good it is.
         _alnico("train", settings, "--set", f"dataset={data}", "--set", "training.epochs=1", "--to", str(run))
         _alnico("export", str(run), "--to", str(bundle))

@@ -25,7 +25,7 @@ from benchmarks.yardstick import Yardstick
 
 BATCH = 1024
 PAPER: dict[str, Any] = {"preset": "paper", "neighbours": 20}
-ALNICO: dict[str, Any] = {"neighbours": 20}
+PROJECTED: dict[str, Any] = {"preset": "projected", "neighbours": 20}
 
 
 class Clock(Silent):
@@ -106,12 +106,12 @@ def epochs(world: World, repeats: int = 2) -> list[Row]:
     asked: list[tuple[str, dict[str, Any], float]] = [
         ("single view, paper", {**PAPER, "views": "single"}, 2.5),
         ("single view, paper, Hadamard head", {**PAPER, "views": "single", "head": "hadamard"}, 2.5),
-        ("single view, alnico", {**ALNICO, "views": "single"}, 2.5),
+        ("single view, projected", {**PROJECTED, "views": "single"}, 2.5),
         ("dual view, paper (r = 150), full propagation", PAPER, 16),
         ("dual view, paper, induced_cap = 20", {**PAPER, "induced_cap": 20}, 4),
         ("dual view, paper, fanout = 20", {**PAPER, "fanout": 20}, 4),
-        ("dual view, alnico (3 layers, r = 10)", ALNICO, 16),
-        ("dual view, alnico, fanout = 20", {**ALNICO, "fanout": 20}, 4),
+        ("dual view, projected (3 layers, r = 10)", PROJECTED, 16),
+        ("dual view, projected, fanout = 20", {**PROJECTED, "fanout": 20}, 4),
     ]
     batches = BatchSource(world.train, BATCH)
     models: dict[str, TrainableRecommender] = {"ruler": Yardstick(world.data)}
@@ -164,7 +164,7 @@ def precision(world: World) -> list[Row]:
     wide = world.with_features(vectors(world.train.n_items, image=4096, text=384))
     batches = BatchSource(world.train, BATCH)
     rows = []
-    every: list[tuple[str, dict[str, Any]]] = [("mgcn", {}), ("mmgcn", {}), ("magnet", ALNICO)]
+    every: list[tuple[str, dict[str, Any]]] = [("mgcn", {}), ("mmgcn", {}), ("magnet", PROJECTED)]
     for name, settings in every:
         kind = model_class(name)
         model = kind.build(kind.Config(**settings), wide.data, np.random.default_rng(0))
@@ -262,7 +262,7 @@ def validation(world: World) -> list[Row]:
     for name, settings in (
         ("paper, fanout = 20", {**PAPER, "fanout": 20}),
         ("paper, r = 150", PAPER),
-        ("alnico", ALNICO),
+        ("projected", PROJECTED),
     ):
         model = magnet(world, settings)
         seen = Seen(train.offsets, train.items_by_id)

@@ -13,15 +13,8 @@ from finished_runs import Finished
 
 SETTINGS = {
     "bpr_mf": {"name": "bpr_mf", "width": 8},
-    "neighbourhood": {
-        "name": "magnet",
-        "evidence": False,
-        "width": 8,
-        "neighbours": 5,
-        "induced": 10,
-        "cue": "neighbourhood",
-        "router_input": "coherence",
-    },
+    # MAGNET's default, with a router that reads coherence too.
+    "neighbourhood": {"name": "magnet", "width": 8, "neighbours": 5, "router_input": "coherence"},
 }
 NAMES = ("magnet", "neighbourhood", "bpr_mf", "item_knn", "popularity")
 

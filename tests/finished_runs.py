@@ -93,7 +93,10 @@ def finish(folder: Path) -> Finished:
     dataset, notices = read_dataset(shop, name="toy")
     save_dataset(dataset, data, notices=notices)
     models = {
-        "magnet": {"name": "magnet", "evidence": False, "width": 8, "neighbours": 5, "induced": 10},
+        "magnet": {
+            **{"name": "magnet", "preset": "projected", "evidence": False},
+            **{"width": 8, "neighbours": 5, "induced": 10},
+        },
         "item_knn": {"name": "item_knn", "source": "content"},
         "popularity": {"name": "popularity"},
     }

@@ -20,17 +20,18 @@ QUICK = {
     "mentor": {"width": 8},
     # With drawn biases some critics pass no pair and get no gradient.
     "cmdl": {"width": 16, "critic_bias": "zero"},
-    "magnet": {"width": 8, "neighbours": 5, "induced": 5, "induced_cap": 3},
+    # Its default, with parts that it leaves out; weights are given, whatever the defaults are.
+    "magnet": {
+        **{"width": 8, "neighbours": 20, "layers": 3, "cue_neighbours": 4, "cue_hops": 2, "cue_weight": 0.5},
+        **{"features_trainable": True, "cue_gate": True, "identity_rate": 3.0, "l2": 2e-5},
+        **{"contrast": 0.01, "alignment": 0.05, "attraction": 0.05, "routing": 0.01},
+    },
 }
 # The same contract for other settings of a model: its name and these.
 VARIANTS = {
-    "magnet, neighbourhood": (
+    "magnet, projected": (
         "magnet",
-        {
-            **{"width": 8, "neighbours": 20, "cue": "neighbourhood", "cue_neighbours": 4, "cue_hops": 2},
-            **{"cue_weight": 0.5, "anchored": True, "induced_between": "items", "features_trainable": True},
-            **{"router_input": "behaviour", "cue_gate": True, "alignment": 0.05, "attraction": 0.05},
-        },
+        {"preset": "projected", "width": 8, "neighbours": 5, "induced": 5, "induced_cap": 3},
     ),
 }
 KINDS = {**{name: (name, QUICK.get(name, {})) for name in MODELS}, **VARIANTS}

@@ -21,6 +21,7 @@ from alnico.models.magnet.model import Magnet
 Vector = np.ndarray
 
 WHOLE = {
+    "preset": "projected",
     "layers": 2,
     "views": "dual",
     "cue_scale": "balanced",
@@ -52,7 +53,7 @@ WHOLE = {
     "smoothing": 0.9,
     "coverage_floor": 0.85,
 }
-"""MAGNET with every part of it in play, whatever its defaults."""
+"""MAGNET with projected cues and every part of it in play, whatever the defaults."""
 
 
 def cosine(modality: Modality, left: int, right: int) -> float:

@@ -46,7 +46,7 @@ batch_size = 32
 learning_rate = 0.05
 """,
     "popular": '[model]\nname = "popularity"\n',
-    "magnet": '[model]\nname = "magnet"\nwidth = 8\nneighbours = 5\ninduced = 5\n',
+    "magnet": '[model]\nname = "magnet"\npreset = "projected"\nwidth = 8\nneighbours = 5\ninduced = 5\n',
 }
 
 SMALL = """

@@ -16,6 +16,7 @@ seed = 3
 
 [model]
 name = "magnet"
+preset = "projected"
 width = 64
 neighbours = 5
 induced = 10

@@ -25,6 +25,7 @@ seed = 3
 
 [model]
 name = "magnet"
+preset = "projected"
 width = 64
 neighbours = 5
 induced = 10

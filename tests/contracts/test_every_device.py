@@ -39,7 +39,7 @@ PARTS = {
     },
     "magnet, one head": {"mixture": False, "cue_scale": "balanced", "leave_one_out": False},
 }
-SMALL = {"width": 8, "neighbours": 5, "induced": 5}
+SMALL = {"preset": "projected", "width": 8, "neighbours": 5, "induced": 5}
 EVERYTHING = {**KINDS, **{name: ("magnet", {**SMALL, **more}) for name, more in PARTS.items()}}
 EVERY = pytest.mark.parametrize("name", EVERYTHING)
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")

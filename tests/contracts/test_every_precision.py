@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 BATCH = worlds.random_batch(BOARD.split.train, 128, seed=0)
 # How far gradients may be off, relative to their length. CMDL's critics rectify sums close to zero.
 OFF = {"cmdl": 0.25}
-DENSE = ["mgcn", "magnet"]
+DENSE = ["mgcn", "magnet, projected"]
 
 
 def first_step(name, precision, device=CPU):

@@ -208,7 +208,7 @@ def test_tight_memory_keeps_the_copies_small(folder: Path) -> None:
 def test_nothing_is_written(finished: Finished) -> None:
     before = sorted(finished.data.rglob("*"))
     # Settings of which nobody has kept the graphs.
-    estimate(spec_of(finished.data, "magnet", neighbours=3, induced=4))
+    estimate(spec_of(finished.data, "magnet", preset="projected", neighbours=3, induced=4))
     assert sorted(finished.data.rglob("*")) == before
 
 

@@ -284,7 +284,7 @@ def test_default_recipe_is_the_labels_or_else_per_user() -> None:
 
 
 def test_mixed_precision_is_a_setting_that_the_run_records(data: Path, tmp_path: Path) -> None:
-    model = {"name": "magnet", "width": 8, "neighbours": 5, "induced": 5}
+    model = {"name": "magnet", "preset": "projected", "width": 8, "neighbours": 5, "induced": 5}
     spec = read_spec(
         {**spec_of(data, training={"precision": "bfloat16", "epochs": 1}).resolved(), "model": model}
     )
@@ -302,7 +302,14 @@ def test_a_device_on_which_torch_computes_nothing_is_refused() -> None:
 
 
 def test_a_run_elsewhere_measures_what_one_in_main_memory_does(data: Path, tmp_path: Path) -> None:
-    model = {"name": "magnet", "width": 8, "neighbours": 5, "induced": 5, "dropout": 0.0}
+    model = {
+        "name": "magnet",
+        "preset": "projected",
+        "width": 8,
+        "neighbours": 5,
+        "induced": 5,
+        "dropout": 0.0,
+    }
     settings = spec_of(data).resolved()
     near = run(read_spec({**settings, "model": model}), tmp_path / "near")
     with elsewhere():

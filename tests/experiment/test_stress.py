@@ -46,7 +46,10 @@ def spec_of(data: Path, model: dict[str, object], epochs: int = 3, rate: float =
 
 
 LIGHTGCN = {"name": "lightgcn", "width": 8, "layers": 2}
-MAGNET = {"name": "magnet", "width": 8, "neighbours": 5, "induced": 10, "evidence": False}
+MAGNET = {
+    **{"name": "magnet", "preset": "projected", "evidence": False},
+    **{"width": 8, "neighbours": 5, "induced": 10},
+}
 
 
 def test_content_finds_new_items_and_popularity_cannot(data: Path) -> None:

@@ -28,9 +28,12 @@ def test_changing_held_out_rows_changes_no_graph():
     found = []
     for split in splits:
         data = TrainingData(split.train, world.features)
-        config = Magnet.Config(width=4, neighbours=3, induced=5)
+        config = Magnet.Config(preset="projected", width=4, neighbours=3, induced=5)
         magnet = Magnet.build(config, data, np.random.default_rng(0))
         graphs = [magnet.observed, magnet.augmented, *(cue.pool for cue in magnet.cues.children())]
+        linked = Magnet.build(Magnet.Config(width=4, neighbours=8), data, np.random.default_rng(0))
+        assert linked.augmented.n_entries > linked.observed.n_entries
+        graphs += [linked.augmented, *(cue.pool for cue in linked.cues.children())]
         graphs.append(LightGcn.build(LightGcn.Config(width=4), data, np.random.default_rng(0)).graph)
         edges = [magnet.induced.users, magnet.induced.items, magnet.induced.visibility]
         found.append((graphs, edges))

@@ -22,6 +22,7 @@ SETTINGS = {
     "bpr_mf": {"width": 4},
     "lightgcn": {"width": 4},
     "magnet": {
+        "preset": "projected",
         "width": 4,
         "neighbours": 3,
         "induced": 5,

@@ -15,7 +15,8 @@ OLD_ITEMS = np.array([-1, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, -1])
 SETTINGS = {
     "bpr_mf": {"width": 4},
     "lightgcn": {"width": 4},
-    "magnet": {"width": 4, "neighbours": 3, "induced": 5},
+    "magnet": {"width": 4, "neighbours": 3, "cue_gate": True},
+    "magnet, projected": {"preset": "projected", "width": 4, "neighbours": 3, "induced": 5},
     # Its identities are buffers.
     "mmgcn": {"width": 4, "reduced": {"image": 3}},
 }
@@ -23,8 +24,9 @@ SETTINGS = {
 
 def build(name, world, seed):
     """An untrained model."""
-    config = MODELS[name].Config(**SETTINGS[name])
-    return MODELS[name].build(config, world.data, np.random.default_rng(seed))
+    kind = MODELS[name.split(",")[0]]
+    config = kind.Config(**SETTINGS[name])
+    return kind.build(config, world.data, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("name", list(SETTINGS))
@@ -39,8 +41,9 @@ def test_known_rows_are_taken_over_by_id_and_new_rows_stay_fresh(name):
             assert torch.equal(mine[row], expected)
 
 
-def test_what_does_not_belong_to_a_user_or_an_item_is_taken_over_whole():
-    old, new = build("magnet", SMALL, 1), build("magnet", LARGE, 2)
+@pytest.mark.parametrize("name", ["magnet", "magnet, projected"])
+def test_what_does_not_belong_to_a_user_or_an_item_is_taken_over_whole(name):
+    old, new = build(name, SMALL, 1), build(name, LARGE, 2)
     taken = new.adopt(old.state_dict(), OLD_USERS, OLD_ITEMS)
     assert set(taken) == {name for name, _ in new.named_parameters()}
     for name, value in old.named_parameters():

@@ -13,7 +13,15 @@ from alnico.models.magnet.model import Magnet
 from alnico.training.batches import BatchSource
 
 ROUTED = {"bpr", "coverage", "confidence", "contrast", "l2"}
-AS_DELIVERED = {"as delivered": ({}, ROUTED), "paper": ({"preset": "paper"}, ROUTED)}
+# Weights are given: a default of none would be a term less.
+AS_DELIVERED = {
+    "as delivered": (
+        {"l2": 1e-4, "contrast": 0.01, "routing": 0.02, "alignment": 0.01, "attraction": 0.01},
+        ROUTED | {"alignment", "attraction"},
+    ),
+    "projected": ({"preset": "projected"}, ROUTED),
+    "paper": ({"preset": "paper"}, ROUTED),
+}
 CHANGES = {
     # Table 5
     "a, without routing terms": ({"routing": 0.0}, ROUTED),
@@ -129,7 +137,10 @@ def test_without_a_mixture_there_is_no_router():
 
 def test_the_head_without_a_mixture_starts_from_the_mean_of_all_parts():
     data = worlds.scattered(absent_share=0.0).data
-    config = MagnetConfig(width=6, mixture=False, views="single", cue_scale="none", head="hadamard")
+    config = MagnetConfig(
+        **{"preset": "projected", "width": 6, "mixture": False},
+        **{"views": "single", "cue_scale": "none", "head": "hadamard"},
+    )
     scorer = Magnet.build(config, data, np.random.default_rng(0)).scorer()
     everyone = torch.arange(12)
     left = (scorer.users.z + scorer.users.cues.sum(1)) / 3

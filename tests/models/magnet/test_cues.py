@@ -27,7 +27,9 @@ def cues_of(settings=None, name="image"):
     """The cues of one modality of the world, with random biases."""
     torch.manual_seed(0)
     made = world()
-    config = MagnetConfig(**{"width": 6, "router_input": "coherence", **(settings or {})})
+    config = MagnetConfig(
+        **{"preset": "projected", "width": 6, "router_input": "coherence", **(settings or {})}
+    )
     cues = ModalityCues(made.features[name], made.split.train, config)
     with torch.no_grad():
         for parameter in cues.projection.parameters():
@@ -37,7 +39,9 @@ def cues_of(settings=None, name="image"):
 
 def test_cue_of_an_item_by_hand():
     modality = worlds.modality([[3.0, 4.0], [0.0, 2.0]])
-    cues = ModalityCues(modality, worlds.interactions([(0, 0)], 1, 2), MagnetConfig(width=1))
+    cues = ModalityCues(
+        modality, worlds.interactions([(0, 0)], 1, 2), MagnetConfig(preset="projected", width=1)
+    )
     with torch.no_grad():
         cues.projection.weight.copy_(torch.tensor([[10.0, 100.0]]))
         cues.projection.bias.copy_(torch.tensor([1.0]))
@@ -75,7 +79,7 @@ def test_pool_without_one_item_is_pooled_anew(settings):
 def test_a_pool_of_one_item_without_it_is_absent():
     modality = worlds.modality([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], absent=[2])
     train = worlds.interactions([(0, 0), (0, 2), (1, 2)], 3, 3)
-    cues = ModalityCues(modality, train, MagnetConfig(width=2))
+    cues = ModalityCues(modality, train, MagnetConfig(preset="projected", width=2))
     # User 0 has one item with the modality, user 1 only one without, user 2 nothing.
     assert cues.users(torch.tensor([0, 1, 2])).present.tolist() == [True, False, False]
     assert cues.users(torch.tensor([0, 0]), torch.tensor([0, 2])).present.tolist() == [False, True]
@@ -131,7 +135,7 @@ def test_coherence_by_hand():
     # Three items: two alike, one at a right angle. Cosines 1, 0, 0; their mean is a third.
     modality = worlds.modality([[2.0, 0.0], [5.0, 0.0], [0.0, 3.0]])
     train = worlds.interactions([(0, 0), (0, 1), (0, 2), (1, 0)], 2, 3)
-    cues = ModalityCues(modality, train, MagnetConfig(width=2, router_input="coherence"))
+    cues = ModalityCues(modality, train, MagnetConfig(preset="projected", width=2))
     assert cues.users(torch.tensor([0, 1])).coherence.tolist() == pytest.approx([1 / 3, 0])
     # Without the odd one the others are alike; without one of the twins the rest is not.
     without = cues.users(torch.tensor([0, 0]), torch.tensor([2, 0]))

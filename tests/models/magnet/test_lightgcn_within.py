@@ -11,6 +11,7 @@ from alnico.models.magnet.model import Magnet
 from small_magnets import all_pairs
 
 AS_LIGHTGCN = {
+    "preset": "projected",
     "width": 5,
     "layers": 3,
     "views": "single",

@@ -43,7 +43,8 @@ CHANGES = {
 }
 
 
-READINGS = {"as delivered": {}, "paper": {"preset": "paper"}}
+# Cues of the neighbourhood, the default, are held to dense matrices and loops in test_neighbourhood.
+READINGS = {"projected": {"preset": "projected"}, "paper": {"preset": "paper"}}
 
 
 READINGS |= {name: {**plain.WHOLE, **changes} for name, changes in CHANGES.items()}

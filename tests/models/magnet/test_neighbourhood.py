@@ -19,7 +19,14 @@ from alnico.models.magnet.neighbourhood import NeighbourhoodCues
 from alnico.models.magnet.scorer import MagnetScorer
 from alnico.models.magnet.terms import alignment, attraction
 
-NEAR = {"cue": "neighbourhood", "cue_neighbours": 4, "width": 5, "neighbours": 3, "induced": 4}
+NEAR = {
+    "preset": "projected",
+    "cue": "neighbourhood",
+    "cue_neighbours": 4,
+    "width": 5,
+    "neighbours": 3,
+    "induced": 4,
+}
 RICH = {
     **NEAR,
     "anchored": True,
@@ -57,7 +64,7 @@ def by_hand():
     """Three items of cosines .6 (0 and 1), .8 (1 and 2) and 0; user 0 has items 0 and 1, user 1 has item 1."""
     modality = worlds.modality([[1.0, 0.0], [3.0, 4.0], [0.0, 1.0]])
     train = worlds.interactions([(0, 0), (0, 1), (1, 1)], 3, 3)
-    config = MagnetConfig(width=1, cue="neighbourhood", cue_neighbours=2)
+    config = MagnetConfig(width=1, cue="neighbourhood", cue_neighbours=2, router_input="coherence")
     cues = NeighbourhoodCues(modality, nearest_neighbours(modality, 1), train, config)
     with torch.no_grad():
         cues.gated.project.weight.copy_(torch.tensor([[1.0, 0.0]]))
@@ -293,11 +300,13 @@ def _cosine(left, right):
 
 
 def test_a_model_stored_before_these_settings_is_read_as_printed():
-    scorer = built({"width": 5, "neighbours": 3, "induced": 4})[0].scorer()
+    scorer = built({"preset": "projected", "width": 5, "neighbours": 3, "induced": 4})[0].scorer()
     state = scorer.state()
     old = {name: value for name, value in state.settings["config"].items() if "cue" not in name}
+    # Projected cues were the default then.
+    old["preset"] = "alnico"
     again = MagnetScorer.from_state(replace(state, settings={**state.settings, "config": old}))
-    assert again.config == scorer.config
+    assert again.config == scorer.config.model_copy(update={"preset": "alnico"})
 
 
 # -- links between items -----------------------------------------------------------------------------
@@ -338,7 +347,10 @@ def test_links_join_neighbours_in_every_modality_by_hand():
         ({"induced_between": "items", "induced_cap": 3}, "are about users' edges"),
         ({"induced_between": "items", "induced_weight": "visibility"}, "are about users' edges"),
         ({"cue": "neighbourhood", "projection": "mlp"}, "reads raw vectors through gates"),
-        ({"cue": "neighbourhood", "features_trainable": True}, "use 'behaviour'"),
+        (
+            {"cue": "neighbourhood", "features_trainable": True, "router_input": "coherence"},
+            "use 'behaviour'",
+        ),
         ({"cue_weight": 0}, "cue_weight"),
     ],
 )

@@ -21,7 +21,7 @@ from alnico.training.checkpoint import load_scorer_state, save_scorer
 
 SMALL = {"width": 5, "neighbours": 3, "induced": 4}
 KINDS = {
-    "as delivered": {},
+    "projected": {"preset": "projected"},
     "paper": {"preset": "paper"},
     "whole": plain.WHOLE,
     "concatenation head": {**plain.WHOLE, "head": "concat"},
@@ -36,8 +36,9 @@ KINDS = {
     },
 }
 PROJECTED = pytest.mark.parametrize("settings", list(KINDS.values()), ids=list(KINDS))
-NEAR = {"cue": "neighbourhood", "cue_neighbours": 4}
+NEAR = {"preset": "projected", "cue": "neighbourhood", "cue_neighbours": 4}
 KINDS |= {
+    "as delivered": {},
     "neighbourhood": {**plain.WHOLE, **NEAR},
     "gated": {**NEAR, "cue_gate": True, "anchored": True},
     "on an anchor": {**NEAR, "anchored": True, "cue_weight": 0.3, "cue_hops": 2, "induced_between": "items"},

@@ -45,8 +45,8 @@ class Magnet(TrainableRecommender):
     content-induced edges, and averaged (z); histories are pooled per modality (h); each expert mixes z and the h by
     its template and scores the two mixtures; a router on the pair keeps K experts and mixes their scores.
     Trained by BPR, agreement between the views, and a routing term that first spreads the load over the experts and,
-    once entropy says that they are covered, sharpens each pair's choice. Other cues, an anchor under them and terms
-    that hold content and behaviour together are settings.
+    once entropy says that they are covered, sharpens each pair's choice. By default cues are made of identities
+    that content lets through and stand on z, and terms hold content and behaviour together; the paper's are settings.
 
     Source: the MAGNET paper; what it leaves open is listed in docs/assumptions.md.
     Implements: Algorithm 1 (scoring), Algorithm 2 (training step), Eq. (6), Eq. (9), Eq. (10), Eq. (20), Eq. (32).
@@ -59,8 +59,8 @@ class Magnet(TrainableRecommender):
         None,
         ("content",),
         "own",
-        "The paper leaves points open: preset 'paper' is its literal reading, the default this project's "
-        "(docs/assumptions.md).",
+        "The paper leaves points open: preset 'paper' is its literal reading, 'projected' this project's with its "
+        "cues, the default this project's with cues of the neighbourhood (docs/assumptions.md).",
     )
     fixed_templates: Tensor
     stage_buffer: Tensor
@@ -141,8 +141,10 @@ class Magnet(TrainableRecommender):
     def build(cls, config: MagnetConfig, data: TrainingData, rng: np.random.Generator) -> Self:
         train = data.interactions
         views, trust = Views.single(train), 1.0
+        dual, users_too = config.views == "dual", config.induced_between == "users_and_items"
+        asked = config.evidence and ((dual and users_too) or config.modality_dropout > 0)
         lists: dict[str, ItemNeighbours] = {}
-        if data.features and (config.views == "dual" or config.evidence):
+        if data.features and (dual or asked):
             lists = {
                 name: data.neighbours[name].first(min(config.neighbours, data.neighbours[name].k))
                 if name in data.neighbours
@@ -152,11 +154,11 @@ class Magnet(TrainableRecommender):
                 for name, modality in data.features.items()
             }
             question = (train, data.features, lists, config.induced, config.visibility, data.graphs)
-            if config.evidence:
+            if asked:
                 trust = content_evidence(*question).weight
-            if config.views == "dual" and config.induced_between == "items":
+            if dual and not users_too:
                 views = Views.with_links(data, lists, config.layers)
-            elif config.views == "dual":
+            elif dual:
                 edges = induce_edges(*question)
                 if config.induced_weight == "visibility":
                     edges = edges.weighed_by_visibility()
