@@ -27,6 +27,7 @@ PROJECTED: dict[str, Any] = {
     "identity_rate": 5.0,
     "head_rate": 0.02,
     "l2": 1e-3,
+    "contrast": 0.01,
     "temperature": 0.5,
     "alignment": 0.0,
     "attraction": 0.0,
@@ -113,7 +114,7 @@ class MagnetConfig(ModelConfig):
     """Hops over that item graph. No such thing in the paper."""
     cue_weight: PositiveFloat = 0.5
     """Factor on cues before they are mixed. No such thing in the paper."""
-    cue_gate: bool = False
+    cue_gate: bool = True
     """Whether each node lets through of its cues what its z says: h := h * sigmoid(W z + b), one gate per modality.
     No such thing in the paper; source: the preference gates of MGCN (Yu et al., MM 2023) and SMORE (WSDM 2025)."""
     anchored: bool = True
@@ -180,9 +181,9 @@ class MagnetConfig(ModelConfig):
     """Reduction of Eq. (27)."""
     regulariser: Literal["identities", "everything"] = "identities"
     """Whose squares the loss adds: identities of the batch, per pair; or all parameters, literally."""
-    l2: NonNegativeFloat = 2e-5
+    l2: NonNegativeFloat = 1e-4
     """lambda, weight of those squares."""
-    contrast: NonNegativeFloat = 0.01
+    contrast: NonNegativeFloat = 1e-3
     """lambda_ctr, weight of the agreement between views."""
     temperature: PositiveFloat = 0.2
     """tau of Eq. (28)."""
