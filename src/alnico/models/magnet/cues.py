@@ -36,6 +36,10 @@ class Cue:
         own = None if self.coherence is None else self.coherence[places]
         return Cue(self.vectors.index_select(0, places), self.present[places], own)
 
+    def first(self, n: int) -> "Cue":
+        """The first n cues, without coherence."""
+        return Cue(self.vectors[:n], self.present[:n])
+
 
 @runtime_checkable
 class Reading(Protocol):

@@ -5,20 +5,16 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from alnico.contracts import Batch, Step, TrainableRecommender, TrainingData, batch_mean
 from alnico.data.interactions import Interactions
-from alnico.data.neighbours import ItemNeighbours
-from alnico.graphs.augment import induce_edges
-from alnico.graphs.content import nearest_neighbours
-from alnico.graphs.evidence import content_evidence
-from alnico.graphs.items import content_lists
 from alnico.model_card import ModelCard
 from alnico.models.magnet.config import MagnetConfig
-from alnico.models.magnet.cues import Cue, CueGates, ModalityCues, Reader, mean_cue, mean_length, scaled_cue
+from alnico.models.magnet.cues import Cue, CueGates, Reader, mean_cue, mean_length, scaled_cue
+from alnico.models.magnet.foundations import AnyCues, Ground, laid, made_cues
 from alnico.models.magnet.heads import make_head
 from alnico.models.magnet.neighbourhood import NeighbourhoodCues
 from alnico.models.magnet.router import Router, confidence_loss, coverage_loss, routing_facts, sparse_gate
@@ -26,13 +22,11 @@ from alnico.models.magnet.scorer import MagnetScorer
 from alnico.models.magnet.sides import Side
 from alnico.models.magnet.stages import StageState, after_epoch, after_step, initial_state, stage_weights
 from alnico.models.magnet.templates import expert_pool, renormalised, template_table
-from alnico.models.magnet.terms import alignment, attraction
-from alnico.models.magnet.views import Hops, Views
-from alnico.nn.losses import bpr, info_nce, sum_of_squares
+from alnico.models.magnet.terms import agreement, alignment, attraction
+from alnico.models.magnet.views import Hops
+from alnico.nn.losses import bpr, sum_of_squares
 from alnico.nn.propagation import light_propagate, light_propagate_rows, xavier_table
 from alnico.nn.seeding import seeded
-
-AnyCues = ModalityCues | NeighbourhoodCues
 
 FINISHED = ("head.", "router.", "fusion", "gates.")
 """Beginnings of the names of parameters that a finished model carries."""
@@ -71,19 +65,14 @@ class Magnet(TrainableRecommender):
     item_share: Tensor
 
     def __init__(
-        self,
-        config: MagnetConfig,
-        train: Interactions,
-        cues: Mapping[str, AnyCues],
-        views: Views,
-        trust: float,
-        recall: Mapping[str, float],
+        self, config: MagnetConfig, train: Interactions, cues: Mapping[str, AnyCues], ground: Ground
     ) -> None:
         super().__init__()
         self.config = config
         self.train_set = train
         self.names = tuple(cues)
-        self.views = views
+        self.views, self.recall = ground.views, ground.recall
+        views = ground.views
         self.observed, self.augmented, self.induced = views.observed, views.augmented, views.induced
         self.hops = Hops.full(views.observed, views.augmented, config.layers)
         self.users = xavier_table(train.n_users, config.width)
@@ -97,8 +86,7 @@ class Magnet(TrainableRecommender):
         self._add_router(n_experts)
         self.gates = CueGates(len(self.names), config.width) if config.cue_gate else None
         self.dropout = nn.Dropout(config.dropout)
-        self.modality_dropout = config.modality_dropout * trust
-        self.recall = recall
+        self.modality_dropout = config.modality_dropout * ground.trust
         self._add_presence(train, views.reached)
         self.register_buffer("stage_buffer", initial_state(config).to_tensor())
 
@@ -139,44 +127,9 @@ class Magnet(TrainableRecommender):
 
     @classmethod
     def build(cls, config: MagnetConfig, data: TrainingData, rng: np.random.Generator) -> Self:
-        train = data.interactions
-        views, trust = Views.single(train), 1.0
-        dual, users_too = config.views == "dual", config.induced_between == "users_and_items"
-        asked = config.evidence and ((dual and users_too) or config.modality_dropout > 0)
-        lists: dict[str, ItemNeighbours] = {}
-        if data.features and (dual or asked):
-            lists = {
-                name: data.neighbours[name].first(min(config.neighbours, data.neighbours[name].k))
-                if name in data.neighbours
-                else nearest_neighbours(
-                    modality, config.neighbours, data.graphs, search=config.neighbour_search
-                )
-                for name, modality in data.features.items()
-            }
-            question = (train, data.features, lists, config.induced, config.visibility, data.graphs)
-            if asked:
-                trust = content_evidence(*question).weight
-            if dual and not users_too:
-                views = Views.with_links(data, lists, config.layers)
-            elif dual:
-                edges = induce_edges(*question)
-                if config.induced_weight == "visibility":
-                    edges = edges.weighed_by_visibility()
-                views = Views.with_induced(train, edges.scaled(trust))
-        recall = {name: found.recall for name, found in lists.items() if found.recall is not None}
+        ground = laid(config, data)
         with seeded(rng):
-            return cls(config, train, cls._made_cues(config, data), views, trust, recall)
-
-    @staticmethod
-    def _made_cues(config: MagnetConfig, data: TrainingData) -> Mapping[str, AnyCues]:
-        train, features = data.interactions, data.features
-        if config.cue == "projection":
-            return {name: ModalityCues(modality, train, config) for name, modality in features.items()}
-        near = content_lists(features, data.neighbours, data.graphs, config.cue_neighbours)
-        return {
-            name: NeighbourhoodCues(modality, near[name], train, config)
-            for name, modality in features.items()
-        }
+            return cls(config, data.interactions, made_cues(config, data), ground)
 
     # -- graphs and stages -------------------------------------------------------------------------
 
@@ -304,7 +257,7 @@ class Magnet(TrainableRecommender):
         reached = self.item_reached[distinct][candidates]
         # One measure for both: negatives are less popular and shorter, and a factor of their own would tell the
         # model which is which.
-        lengths = self._lengths(positives, [_first(cue, n_pairs) for cue in item_cues], reached[:n_pairs])
+        lengths = self._lengths(positives, [cue.first(n_pairs) for cue in item_cues], reached[:n_pairs])
         right = self.head.item_side(self._mixed(items, item_cues, reached, lengths, torch.cat([kept, kept])))
         sides = (right[:, :n_pairs], right[:, n_pairs:])
         expert_scores = torch.cat([self.head.pair_scores(left, side) for side in sides])
@@ -320,7 +273,9 @@ class Magnet(TrainableRecommender):
         terms = {"bpr": bpr(scores[:n_pairs], scores[n_pairs:], batch.weights, config.bpr), **routing_terms}
         taken, positive_place = torch.unique(place[n_pairs : 2 * n_pairs], return_inverse=True)
         if other is not None and config.contrast:
-            terms["contrast"] = config.contrast * self._contrast(plain, other, n_distinct, taken)
+            terms["contrast"] = config.contrast * agreement(
+                plain, other, n_distinct, taken, config.temperature
+            )
         if config.alignment or config.attraction:
             nodes_of_users = z_rows[:n_distinct], mean_cue([r.users(rows[:n_distinct]) for r in readings])
             nodes_of_items = z_rows.index_select(0, taken), mean_cue([c.at(taken - n_distinct) for c in told])
@@ -366,16 +321,6 @@ class Magnet(TrainableRecommender):
             "confidence": sharpen * confidence_loss(routing),
         }
         return terms, {**facts, "stage": stage.stage, "window_count": stage.count}
-
-    def _contrast(self, plain: Tensor, other: Tensor, n_users: int, items: Int[Tensor, " items"]) -> Tensor:
-        """Eq. (28): each unique user and positive item of the batch should look alike in both views, both ways.
-
-        The first ``n_users`` rows of the views are the users; ``items`` are the rows of the positive items.
-        """
-        temperature = self.config.temperature
-        users = info_nce(plain[:n_users], other[:n_users], temperature, both_ways=True)
-        left, right = plain.index_select(0, items), other.index_select(0, items)
-        return users + info_nce(left, right, temperature, both_ways=True)
 
     def _l2(self, identities: Float[Tensor, "three_per_pair width"]) -> Tensor:
         """Squares of all parameters, or of the identities of the batch's users and items, per pair."""
@@ -453,7 +398,3 @@ class Magnet(TrainableRecommender):
 
     def _content_readers(self, identities: Float[Tensor, "items width"]) -> dict[str, Reader]:
         return {name: cue.reader(identities) for name, cue in zip(self.names, self._cue_list(), strict=True)}
-
-
-def _first(cue: Cue, n: int) -> Cue:
-    return Cue(cue.vectors[:n], cue.present[:n])

@@ -1,4 +1,5 @@
-"""Terms that hold content and behaviour together; both look at cues as they are, before factor and anchor."""
+"""Terms that hold the views together, and content and behaviour; the latter look at cues as they are, before factor and
+anchor."""
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -7,6 +8,23 @@ from alnico.models.magnet.cues import Cue
 from alnico.nn.losses import info_nce
 
 Pairs = tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]]
+
+
+def agreement(
+    plain: Float[Tensor, "nodes width"],
+    other: Float[Tensor, "nodes width"],
+    n_users: int,
+    items: Int[Tensor, " items"],
+    temperature: float,
+) -> Float[Tensor, ""]:
+    """Each unique user and positive item of the batch should look alike in both views, both ways.
+
+    The first ``n_users`` rows of the views are the users; ``items`` are the rows of the positive items.
+    Implements: Eq. (28).
+    """
+    users = info_nce(plain[:n_users], other[:n_users], temperature, both_ways=True)
+    left, right = plain.index_select(0, items), other.index_select(0, items)
+    return users + info_nce(left, right, temperature, both_ways=True)
 
 
 def alignment(z: Float[Tensor, "nodes width"], content: Cue, temperature: float) -> Float[Tensor, ""]:
