@@ -54,6 +54,9 @@ def refused(host: str, port: int) -> bool:
         socket.create_connection((host, port), timeout=PATIENCE).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        # It stopped listening while this one stood in the queue.
+        pass
     return False
 
 
