@@ -31,8 +31,8 @@ demo: $(VENV)/.installed
 	@$(VENV)/bin/alnico demo
 
 test: $(VENV)/.installed-dev
-	@echo "alnico: running the tests"
-	@$(VENV)/bin/python -m pytest
+	@echo "alnico: running the tests, one process per core"
+	@$(VENV)/bin/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
 slow: $(VENV)/.installed-dev
 	@echo "alnico: running the long tests"

@@ -23,7 +23,7 @@ AMAZON = {
     "clothing": (30, 200, 48, 0.6, 0.1, 0.8, 0.90, 5, 0.40, 1e-3, 4e-5, 0.20, 0.2),
     "electronics": (30, 200, 48, 0.6, 0.2, 0.6, 0.87, 5, 0.30, 1e-3, 2e-4, 0.15, 0.2),
 }
-SWEPT = {"tiktok", "ml100k"}
+SWEPT = ("tiktok", "ml100k")
 SYMBOLS = (
     *("neighbours", "induced", "width", "alpha", "beta", "delta", "entropy_threshold", "window", "routing"),
     *("learning_rate", "l2", "dropout", "temperature"),
