@@ -24,10 +24,16 @@ AMAZON = {
     "electronics": (30, 200, 48, 0.6, 0.2, 0.6, 0.87, 5, 0.30, 1e-3, 2e-4, 0.15, 0.2),
 }
 SWEPT = ("tiktok", "ml100k")
+CLOSEST = "leaders"
 SYMBOLS = (
     *("neighbours", "induced", "width", "alpha", "beta", "delta", "entropy_threshold", "window", "routing"),
     *("learning_rate", "l2", "dropout", "temperature"),
 )
+
+
+def set_apart(name: str) -> list[str]:
+    """All plans but this one."""
+    return [other for other in STUDIES if other != name]
 
 
 @cache
@@ -50,7 +56,7 @@ def settings(course: Course, part: str, variant: str) -> Mapping[str, Any]:
 
 
 def test_there_are_plans() -> None:
-    assert set(STUDIES) == {*AMAZON, *SWEPT, "baby-mmrec"}
+    assert set(STUDIES) == {*AMAZON, *SWEPT, "baby-mmrec", CLOSEST}
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -67,7 +73,7 @@ def test_every_run_of_a_plan_can_be_asked_for(name: str) -> None:
         assert run.needs <= set(names[:number])
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", set_apart(CLOSEST))
 def test_plan_serves_the_tables_and_figures_that_it_should(name: str) -> None:
     parts = course_of(name).plan.parts
     assert {part.table for part in parts if part.table} == set(get_args(Table))
@@ -90,7 +96,7 @@ def test_magnet_as_printed_has_the_settings_of_table_3(name: str) -> None:
     assert full["induced_cap"] == (20 if name == "electronics" else None)
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", set_apart(CLOSEST))
 def test_ablations_are_those_of_table_5_and_schedules_those_of_table_6(name: str) -> None:
     course = course_of(name)
     full = settings(course, "ablations", "full")
@@ -115,7 +121,7 @@ def test_ablations_are_those_of_table_5_and_schedules_those_of_table_6(name: str
     assert told["fixed_switch_step"] == 2000
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", set_apart(CLOSEST))
 def test_every_modality_is_dealt_out_beside_the_model_of_the_tables(name: str) -> None:
     course = course_of(name)
     told = {
@@ -149,7 +155,7 @@ def test_pool_asks_for_no_more_experts_than_there_are(name: str) -> None:
 
 
 def test_overall_table_holds_every_baseline_from_a_paper() -> None:
-    for name in STUDIES:
+    for name in set_apart(CLOSEST):
         course = course_of(name)
         models = {course.run(placed.run).model for placed in course.placed["overall"]}
         assert len(models) == 22
@@ -157,6 +163,16 @@ def test_overall_table_holds_every_baseline_from_a_paper() -> None:
         readings = [placed.variant for placed in course.placed["overall"] if "MAGNET" in placed.variant]
         everywhere = {"MAGNET", "MAGNET single view", "MAGNET (paper)", "MAGNET single view (paper)"}
         assert set(readings) == everywhere | (set() if name in AMAZON else {"MAGNET, projected cues"})
+
+
+def test_the_closest_rivals_are_runs_of_the_whole_plans() -> None:
+    course = course_of(CLOSEST)
+    assert {part.name for part in course.plan.parts} == {"overall"}
+    for name in SWEPT:
+        whole = [run.outline() for run in course_of(name).runs if not run.needs]
+        own = [run.outline() for run in course.runs if run.settings["dataset"] == f"data/{name}"]
+        assert len(own) == 8 * 3
+        assert all(spec in whole for spec in own)
 
 
 def test_plan_of_the_docs_is_one(tmp_path: Path) -> None:

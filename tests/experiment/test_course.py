@@ -301,6 +301,19 @@ def test_slow_model_gets_more_patience_and_its_runs_say_why(tmp_path: Path) -> N
             laid_out(plan(tmp_path, ONE, head=SLOW.replace(old, new)))
 
 
+def test_patience_may_be_for_some_data_sets_alone(tmp_path: Path) -> None:
+    head = SLOW.replace("patience = 50", 'datasets = ["toy"]\npatience = 50')
+    path = plan(tmp_path, ONE, head=head)
+    path.write_text(path.read_text().replace("[datasets]", '[datasets]\nother = "other"'))
+    told = {
+        run.dataset: run.spec({}).training.patience for run in laid_out(path).runs if run.model == "bpr_mf"
+    }
+    assert told == {"other": 5, "toy": 50}
+    path.write_text(path.read_text().replace('["toy"]', '["toi"]'))
+    with pytest.raises(ConfigError, match="the patience of bpr_mf names no data set of this study: 'toi'"):
+        laid_out(path)
+
+
 def test_data_set_can_stand_elsewhere_and_settings_files_follow_its_name(tmp_path: Path) -> None:
     path = plan(tmp_path, ONE.replace("{folder}/popular.toml", "{folder}/{dataset}.toml"))
     (tmp_path / "toy.toml").write_text('[model]\nname = "popularity"\n')

@@ -232,7 +232,7 @@ class _Layout:
         }
         settings = _copied(trial.settings)
         settings["dataset"] = self.plan.datasets[dataset]
-        patience = self._exception(str(settings["model"].get("name")))
+        patience = self._exception(str(settings["model"].get("name")), dataset)
         settings = self.protocol.imposed(settings, seed, None if patience is None else patience.patience)
         exception = (
             None
@@ -268,8 +268,15 @@ class _Layout:
             )
         return source
 
-    def _exception(self, model: str) -> Patience | None:
-        return next((one for one in self.plan.patience if model in one.models), None)
+    def _exception(self, model: str, dataset: str) -> Patience | None:
+        return next(
+            (
+                one
+                for one in self.plan.patience
+                if model in one.models and (one.datasets is None or dataset in one.datasets)
+            ),
+            None,
+        )
 
     def _name(self, wish: str, content: str) -> str:
         name = re.sub(r"[^A-Za-z0-9._=+-]+", "-", wish).strip("-.")

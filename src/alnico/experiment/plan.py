@@ -172,6 +172,8 @@ class Patience(BaseModel, frozen=True, extra="forbid"):
 
     models: tuple[str, ...] = Field(min_length=1)
     """Their names in ``alnico models``."""
+    datasets: tuple[str, ...] | None = Field(None, min_length=1)
+    """The data sets on which they get it, by name; by default all of the study."""
     patience: NonNegativeInt
     """What they get."""
     reason: str = Field(min_length=10)
@@ -212,11 +214,13 @@ class StudyPlan(BaseModel, frozen=True, extra="forbid"):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"two parts are called {twice!r}")
-        for part in self.parts:
-            for name in part.datasets or ():
+        named = {f"part {part.name!r}": part.datasets for part in self.parts}
+        named |= {f"the patience of {', '.join(one.models)}": one.datasets for one in self.patience}
+        for where, datasets in named.items():
+            for name in datasets or ():
                 if name not in self.datasets:
                     raise ValueError(
-                        f"part {part.name!r} names no data set of this study: {name!r}{nearest(name, self.datasets)}"
+                        f"{where} names no data set of this study: {name!r}{nearest(name, self.datasets)}"
                     )
         return self
 
