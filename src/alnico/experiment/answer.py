@@ -70,13 +70,13 @@ def explain_pair(run: Run, user: int | str, item: int | str, scorer: Scorer | No
 def neighbour_lists(run: Run) -> dict[str, ItemNeighbours]:
     """The content neighbours that the run's induced edges were made from; given lists first.
 
-    None for a model that has no induced edges: a single view, or content that foretells nothing.
+    None for a model that has no induced edges: a single view, or edges of users where content foretells nothing.
     """
     model = run.spec.resolved()["model"]
     if model.get("views") == "single":
         return {}
     lists = content_lists(run)
-    if model.get("evidence") and lists:
+    if model.get("evidence") and model.get("induced_between") == "users_and_items" and lists:
         question = (
             run.split.train,
             run.dataset.features,

@@ -35,7 +35,7 @@ function content(told, shown, close) {
     told.witnesses.length
       ? el("ul", { class: "small" }, told.witnesses.map((one) => witness(one, told.induced)))
       : el("p", { class: "muted" }, "No item of a history is known."),
-    told.induced ? el("p", {}, "Content joins this user and this item by an induced edge.") : null,
+    told.induced ? el("p", {}, "An item of the history has it among its nearest neighbours by content, which is what induces an edge.") : null,
   ];
 }
 
